@@ -1,0 +1,3 @@
+"""Metric depth, semantic labels and labelled point clouds from one camera, for ROS 2."""
+
+__version__ = '0.1.0'
