@@ -90,9 +90,7 @@ class Camera:
 
     def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
         """Return the camera of the window at (`x`, `y`); a window beyond the image means padding."""
-        return dataclasses.replace(
-            self, width=width, height=height, cx=self.cx - x, cy=self.cy - y
-        )
+        return dataclasses.replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
 
     def decimated(self, stride: int) -> Camera:
         """Return the camera of `image[::stride, ::stride]`: samples stay, so c' = c / stride."""
