@@ -89,7 +89,7 @@ class Camera:
         )
 
     def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
-        """Return the camera of the window at (`x`, `y`); a window beyond the image means padding."""
+        """Return the camera of the window at (`x`, `y`); beyond the image it means padding."""
         return dataclasses.replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
 
     def decimated(self, stride: int) -> Camera:

@@ -25,7 +25,7 @@ CLASS_COLORS = np.array(
 #: No class: outside the network's view, or too unsure.
 UNLABELLED = 255
 
-ROAD, SIDEWALK, TERRAIN, SKY = 0, 1, 9, 10
+ROAD, SIDEWALK, BUILDING, TERRAIN, SKY = 0, 1, 2, 9, 10
 GROUND = (ROAD, SIDEWALK, TERRAIN)
 VEHICLES = (13, 14, 15, 16, 17, 18)
 

@@ -21,7 +21,10 @@ COMMANDS = {
     'evaluate': ('semdepth_training.commands.evaluate', 'measure depth against LiDAR or truth'),
     'export': ('semdepth_ros.commands.export', 'write ONNX files and TensorRT engines'),
     'weights': ('semdepth_ros.commands.weights', 'show weights files, import PackNet checkpoints'),
-    'simulate': ('semdepth_ros.commands.simulate', 'render a street drive with exact depth to a bag'),
+    'simulate': (
+        'semdepth_ros.commands.simulate',
+        'render a street drive with exact depth',
+    ),
     'benchmark': ('semdepth_ros.commands.benchmark', 'measure speed and memory against a baseline'),
 }
 

@@ -38,7 +38,8 @@ class OutputSettings:
     """What the outputs of a frame look like.
 
     Attributes:
-        output_size: 'network' (the network's input) or 'image' (the rectified image).
+        output_size: 'network' (what the network sees, less padding) or 'image' (the rectified
+            image; NaN and unlabelled where the network does not see).
         stride: every n-th pixel of every output, at least 1.
         min_depth: nearest valid depth, metres; nearer is -Inf.
         max_depth: farthest valid depth, metres; farther is +Inf.
@@ -150,7 +151,7 @@ class FramePipeline:
         Args:
             image_HW3: uint8 RGB of the size of `camera`.
             camera: camera of the image as it is, distorted or not.
-            rectified: the pinhole camera to rectify to; by default the one with the same intrinsics.
+            rectified: the pinhole camera to rectify to; by default with the same intrinsics.
         """
         target = rectified or camera.undistorted()
         # The fit checks the size of the image against this camera's.
@@ -159,17 +160,18 @@ class FramePipeline:
             image_HW3 = rectify(image_HW3, camera, target)
         return PreparedFrame(image_HW3, fitted.apply(image_HW3), fitted)
 
-    def network_depth(self, prepared: PreparedFrame, prediction: Prediction, index: int = 0):
+    def network_depth(
+        self, prepared: PreparedFrame, prediction: Prediction, index: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, Camera]:
         """Return unscaled depth and labels where the network saw the image, and their camera.
 
         The input of the scale sources: float32 depth (h, w) times fx / focal_length, uint8 labels.
         """
         fitted = prepared.fit
         inner = fitted.inner
-        camera = fitted.camera.cropped(0, 0, fitted.inner_width, fitted.inner_height)
         with np.errstate(divide='ignore', invalid='ignore'):
             depth = np.float32(self._focal_factor(fitted)) / prediction.inv_depth_BHW[index][inner]
-        return depth, prediction.label_BHW[index][inner], camera
+        return depth, prediction.label_BHW[index][inner], fitted.inner_camera
 
     def finish(
         self,
@@ -187,17 +189,15 @@ class FramePipeline:
             factor: metres per unit of network depth, see `scale`.
         """
         settings, fitted = self.settings, prepared.fit
-        inv_depth = np.array(prediction.inv_depth_BHW[index], np.float32)
-        label = prediction.label_BHW[index].copy()
-        confidence = prediction.confidence_BHW[index].copy()
+        inner = fitted.inner
+        inv_depth = np.ascontiguousarray(prediction.inv_depth_BHW[index][inner])
+        # The engine may write to its labels again; depth is computed into an array of its own.
+        label = prediction.label_BHW[index][inner].copy()
+        confidence = prediction.confidence_BHW[index][inner].copy()
         edges = None
         if settings.edge_threshold > 0:
             edges = depth_edges(inv_depth, settings.edge_threshold)
-        if fitted.is_padded:
-            outside = np.ones(label.shape, bool)
-            outside[fitted.inner] = False
-            inv_depth[outside], label[outside], confidence[outside] = np.nan, UNLABELLED, 0
-        image, camera = prepared.network_image, fitted.camera
+        image, camera = prepared.network_image[inner], fitted.inner_camera
         if settings.output_size == 'image':
             image, camera = prepared.image_HW3, fitted.source
             inv_depth = _to_image(inv_depth, fitted, np.nan, upsample_inverse_depth)
@@ -227,8 +227,7 @@ class FramePipeline:
 
 
 def _to_image(array_hw: np.ndarray, fitted: Fit, fill: float, resize) -> np.ndarray:
-    inner = np.ascontiguousarray(array_hw[fitted.inner])
-    window = resize(inner, fitted.width, fitted.height)
+    window = resize(array_hw, fitted.width, fitted.height)
     if (fitted.width, fitted.height) == fitted.source.size:
         return window
     full = np.full((fitted.source.height, fitted.source.width), fill, array_hw.dtype)

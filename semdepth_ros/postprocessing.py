@@ -22,7 +22,7 @@ def depth_from_inverse(
 
     Args:
         inv_depth_HW: inverse depth of the network, above 0; what is not finite becomes NaN.
-        label_HW: train ids; the class sky is infinitely far, whatever the network says of its depth.
+        label_HW: train ids; sky is infinitely far, whatever the network says of its depth.
         factor: metres per unit of network depth.
         min_depth: nearest valid depth in metres.
         max_depth: farthest valid depth in metres.
@@ -66,7 +66,7 @@ def depth_edges(inv_depth_HW: np.ndarray, threshold: float) -> np.ndarray:
     border = cv2.BORDER_REFLECT_101
     horizontal = cv2.filter2D(inv_depth_HW, cv2.CV_32F, kernel, borderType=border)
     vertical = cv2.filter2D(inv_depth_HW, cv2.CV_32F, kernel.T, borderType=border)
-    change = cv2.max(cv2.absdiff(horizontal, 0), cv2.absdiff(vertical, 0))
+    change = np.maximum(np.abs(horizontal), np.abs(vertical))
     return (change > np.float32(threshold) * inv_depth_HW).view(np.uint8)
 
 

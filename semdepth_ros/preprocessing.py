@@ -53,14 +53,14 @@ class Fit:
     inner_height: int
 
     @property
-    def is_padded(self) -> bool:
-        """Whether part of the network input shows nothing."""
-        return (self.inner_width, self.inner_height) != self.camera.size
-
-    @property
     def inner(self) -> tuple[slice, slice]:
         """Rows and columns of the network input that show the image."""
         return slice(0, self.inner_height), slice(0, self.inner_width)
+
+    @property
+    def inner_camera(self) -> Camera:
+        """Camera of that part of the network input."""
+        return self.camera.cropped(0, 0, self.inner_width, self.inner_height)
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -86,7 +86,7 @@ class Fit:
             )
         if out is None:
             out = np.empty((self.camera.height, self.camera.width, *image_HW3.shape[2:]), np.uint8)
-        if self.is_padded:
+        if (self.inner_width, self.inner_height) != self.camera.size:
             out[:] = 0
         window, inner = image_HW3[self.window], out[self.inner]
         if (self.width, self.height) == (self.inner_width, self.inner_height):
