@@ -234,7 +234,7 @@ def _twist(linear: Iterable[float], angular: Iterable[float]) -> Any:
 
 
 def _quaternion(T: np.ndarray) -> Any:
-    """Return the unit quaternion of a rotation, built from its largest component: no division by 0."""
+    """Return the unit quaternion of a rotation, built from its largest component."""
     R = np.asarray(T, np.float64)[:3, :3]
     trace = np.trace(R)
     squares = np.array([*(1 + 2 * np.diag(R) - trace), 1 + trace])
