@@ -1,0 +1,1 @@
+"""The `semdepth` subcommands of the offline side, one module each."""
