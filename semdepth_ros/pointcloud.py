@@ -57,3 +57,29 @@ def organised_cloud(
     rgb = bgr0.view(np.float32)[..., 0]
     label = label_HW.astype(np.uint32).view(np.float32)
     return cv2.merge([x, y, z, rgb, label]).view(POINT_DTYPE)[..., 0]
+
+
+def ply_bytes(points_HW: np.ndarray) -> bytes:
+    """Return the finite points of a cloud as a binary PLY file: x y z, red green blue, label."""
+    points = points_HW.reshape(-1)
+    points = points[np.isfinite(points['z'])]
+    rgb = points['rgb'].copy().view(np.uint32)
+    vertices = np.empty(
+        len(points),
+        [('x', '<f4'), ('y', '<f4'), ('z', '<f4')]
+        + [(name, 'u1') for name in ('red', 'green', 'blue', 'label')],
+    )
+    for name in ('x', 'y', 'z', 'label'):
+        vertices[name] = points[name]
+    for name, shift in (('red', 16), ('green', 8), ('blue', 0)):
+        vertices[name] = rgb >> shift & 255
+    kinds = {'<f4': 'float', '|u1': 'uchar'}
+    header = [
+        'ply',
+        'format binary_little_endian 1.0',
+        'comment metres in the optical frame: x right, y down, z forward',
+        f'element vertex {len(points)}',
+        *(f'property {kinds[kind]} {name}' for name, kind in vertices.dtype.descr),
+        'end_header',
+    ]
+    return ('\n'.join(header) + '\n').encode() + vertices.tobytes()

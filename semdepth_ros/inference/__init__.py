@@ -1,0 +1,1 @@
+"""Offline inference: from images, videos and bags to pictures, clouds and bags."""
