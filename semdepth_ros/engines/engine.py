@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
 from semdepth_ros.errors import SemdepthError
+
+#: What is told one line of text: `print`, a logger's method.
+Report = Callable[[str], None]
 
 
 class EngineError(SemdepthError):
@@ -57,3 +61,26 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free the device's memory; may be called twice."""
         ...
+
+
+def check_images(engine: Engine, images_BHW3: np.ndarray) -> None:
+    """Raise `EngineError` unless the images have the shape and type that the engine takes."""
+    expected = (engine.batch, engine.height, engine.width, 3)
+    if images_BHW3.shape != expected or images_BHW3.dtype != np.uint8:
+        raise EngineError(
+            f'engine {engine.name}: images are {images_BHW3.dtype} {images_BHW3.shape}, '
+            f'expected uint8 {expected}'
+        )
+
+
+def choose_precision(engine: str, wanted: str, offered: tuple[str, ...]) -> str:
+    """Return the wanted precision, or the first offered for 'auto'.
+
+    Raises:
+        EngineError: when the engine does not offer it.
+    """
+    if wanted == 'auto':
+        return offered[0]
+    if wanted not in offered:
+        raise EngineError(f'precision {wanted}: {engine} offers {", ".join(offered)} here')
+    return wanted

@@ -1,0 +1,33 @@
+"""The one module that every engine runs: fused, frozen, uint8 images in, a prediction out."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from semdepth_ros.networks.model import ImageToPrediction
+
+DTYPES = {
+    'float32': torch.float32,
+    'bfloat16': torch.bfloat16,
+    'float16': torch.float16,
+}
+
+
+def inference_module(model: nn.Module, precision: str = 'float32') -> nn.Module:
+    """Return uint8 (B, H, W, 3) -> (inv_depth, label, confidence), each (B, H, W).
+
+    The model is copied, not changed. PackNet's packings are composed into one convolution each,
+    which is exact (docs/method.md section 2).
+
+    Args:
+        model: a `GuidedDepth`.
+        precision: 'float32', 'bfloat16' or 'float16': of weights and arithmetic, not of the result.
+    """
+    model = copy.deepcopy(model).eval().requires_grad_(False)
+    for part in model.modules():
+        if hasattr(part, 'fuse'):
+            part.fuse()
+    return ImageToPrediction(model.to(DTYPES[precision])).eval()
