@@ -1,0 +1,1 @@
+"""Semantic segmentation networks: what guides the depth network and labels every pixel."""

@@ -1,0 +1,83 @@
+"""Panoptic-FPN's semantic branch (A. Kirillov et al., CVPR 2019) on a ResNet encoder.
+
+This is the kind of network that guides the depth network in Guizilini et al., ICLR 2020, section
+3.2: an encoder and a top-down decoder with lateral links, each decoder level a guidance feature.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semdepth_ros.classes import CLASS_NAMES
+from semdepth_ros.networks.resnet import ResNet
+from semdepth_ros.networks.semantic.output import SemanticError, SemanticNetwork, SemanticOutput
+
+#: Encoder levels that the pyramid reads, from coarse to fine.
+STRIDES = (32, 16, 8, 4)
+#: Channels of a group in the head's normalisation.
+GROUPS = 16
+
+
+class FpnResNet(SemanticNetwork):
+    """Feature pyramid network with a semantic head.
+
+    Args:
+        depth: 18 or 50, of the ResNet encoder.
+        channels: of every pyramid level; a multiple of 16.
+        head_channels: of the semantic head; a multiple of 16.
+
+    Raises:
+        SemanticError: when a number of channels is no positive multiple of 16.
+    """
+
+    def __init__(self, depth: int, channels: int = 256, head_channels: int = 128) -> None:
+        super().__init__()
+        for name, value in (('channels', channels), ('head_channels', head_channels)):
+            if value < GROUPS or value % GROUPS:
+                raise SemanticError(f'FPN: {name} is {value}, expected a multiple of {GROUPS}')
+        self.encoder = ResNet(depth)
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(self.encoder.feature_channels[stride], channels, 1) for stride in STRIDES
+        )
+        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1) for _ in STRIDES)
+        self.head = nn.ModuleList(_head_branch(channels, head_channels, s) for s in STRIDES)
+        self.classify = nn.Conv2d(head_channels, len(CLASS_NAMES), 1)
+        self.feature_channels = dict.fromkeys(STRIDES, channels)
+
+    def forward(self, image_B3HW: Tensor) -> SemanticOutput:
+        """Return logits of the 19 classes at the image's size, and features by stride."""
+        encoded = self.encoder(image_B3HW)
+        features: dict[int, Tensor] = {}
+        coarser = None
+        for stride, lateral, smooth in zip(STRIDES, self.lateral, self.smooth):
+            level = lateral(encoded[stride])
+            if coarser is not None:
+                level = level + F.interpolate(coarser, level.shape[-2:], mode='nearest')
+            coarser = level
+            features[stride] = smooth(level)
+        size = features[STRIDES[-1]].shape[-2:]
+        merged = sum(
+            # What the factors of two overshoot (sizes that are no multiple of 32) is cut to fit.
+            branch(features[stride])[..., : size[0], : size[1]]
+            for stride, branch in zip(STRIDES, self.head)
+        )
+        logits = self.classify(merged)
+        logits = F.interpolate(logits, image_B3HW.shape[-2:], mode='bilinear')
+        return SemanticOutput(logits, features)
+
+
+def _head_branch(channels: int, head_channels: int, stride: int) -> nn.Sequential:
+    """Return the convolutions that bring a level to 1/4, doubling its size after each."""
+    layers: list[nn.Module] = []
+    for index in range(max(1, int(math.log2(stride // STRIDES[-1])))):
+        layers += [
+            nn.Conv2d(channels if index == 0 else head_channels, head_channels, 3, 1, 1),
+            nn.GroupNorm(head_channels // GROUPS, head_channels),
+            nn.ReLU(inplace=True),
+        ]
+        if stride > STRIDES[-1]:
+            layers.append(nn.Upsample(scale_factor=2, mode='bilinear'))
+    return nn.Sequential(*layers)
