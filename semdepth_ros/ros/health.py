@@ -1,0 +1,76 @@
+"""The node's state in words: one diagnostic for the engine, one for each camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from semdepth_ros.ros.diagnostics import ERROR, OK, WARN, status
+from semdepth_ros.ros.worker import Channel
+
+if TYPE_CHECKING:
+    from semdepth_ros.ros.network import Network
+
+
+def health(
+    node: str,
+    failure: str,
+    network: Network | None,
+    channels: Sequence[Channel],
+    is_active: bool,
+    image_timeout: float,
+) -> list[DiagnosticStatus]:
+    """Return what /diagnostics shows.
+
+    Args:
+        node: name of the node.
+        failure: why the last transition failed, or ''.
+        network: while the node is configured.
+        channels: while the node is configured.
+        is_active: whether the node works.
+        image_timeout: seconds without an image that are an error.
+    """
+    return [
+        _engine_status(node, failure, network),
+        *(_camera_status(node, channel, is_active, image_timeout) for channel in channels),
+    ]
+
+
+def _engine_status(node: str, failure: str, network: Network | None) -> DiagnosticStatus:
+    values = {}
+    message = 'not configured'
+    if network is not None:
+        engine = network.engine
+        values = {
+            'engine': engine.name,
+            'device': engine.device,
+            'precision': engine.precision,
+            'input': f'{engine.batch} x {engine.width}x{engine.height}',
+            'weights': str(network.path),
+        }
+        message = 'ready'
+    return status(f'{node}: engine', ERROR if failure else OK, failure or message, values)
+
+
+def _camera_status(
+    node: str, channel: Channel, is_active: bool, image_timeout: float
+) -> DiagnosticStatus:
+    values = channel.statistics.values()
+    values['topic'] = channel.input.image_topic
+    level, message = OK, 'publishing'
+    scale = channel.scale
+    if scale is not None:
+        values['scale factor'] = f'{scale.factor:.6g}'
+        values['scale source'] = scale.reason
+        if not scale.is_metric:
+            level, message = WARN, f'scale: {scale.reason}'
+    if not is_active:
+        level, message = OK, 'inactive'
+    elif fault := channel.input.silence(image_timeout) or channel.statistics.standing_fault():
+        level, message = ERROR, fault
+    elif not channel.outputs.heard():
+        level, message = OK, 'idle: nobody listens'
+    name = f'{node}: camera {channel.name}' if channel.name else f'{node}: camera'
+    return status(name, level, message, values)
