@@ -14,7 +14,7 @@ ROS_MODULES = (
 )  # fmt: skip
 #: Imported late and only when asked for, by the one function that says so.
 ALLOWED = {('semdepth_ros/encodings.py', 'cv_bridge')}
-FORBIDDEN_EVERYWHERE = ('torchvision', 'timm', 'segmentation_models_pytorch', 'pickle')
+FORBIDDEN_EVERYWHERE = ('torchvision', 'timm', 'segmentation_models_pytorch')
 
 
 def sources():
@@ -58,6 +58,8 @@ def test_nothing_is_evaluated_unpickled_or_run_in_a_shell():
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 assert called not in ('eval', 'exec', 'yaml.load', 'os.system'), path
+                # Its error class may be named: torch raises it for files that are no weights.
+                assert not called.startswith(('pickle.load', 'pickle.Unpickler')), path
                 if called == 'torch.load':
                     assert 'weights_only=True' in ast.unparse(node), path
                 assert 'shell=True' not in ast.unparse(node), path
