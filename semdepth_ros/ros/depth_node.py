@@ -132,7 +132,7 @@ class DepthNode(LifecycleNode):
         # Here and not above: torch takes seconds.
         from semdepth_ros.ros.network import Network
 
-        self._network = Network(self.parameters, self.get_logger().info)
+        self._network = Network(self.parameters, self._log_info)
         self._pipeline = self._make_pipeline()
         for index, name in enumerate(self.parameters.cameras):
             statistics = FrameStatistics()
@@ -200,7 +200,7 @@ class DepthNode(LifecycleNode):
     def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         kind = '' if isinstance(error, SemdepthError) else f'{type(error).__name__}: '
         self._failure = f'{transition} failed: {kind}{error}'
-        self.get_logger().error(self._failure)
+        self._log_error(self._failure)
         return TransitionCallbackReturn.FAILURE
 
     def _make_pipeline(self) -> FramePipeline:
@@ -289,11 +289,11 @@ class DepthNode(LifecycleNode):
     def _report(self, channel: Channel, text: str) -> None:
         channel.statistics.fault(text)
         prefix = f'{channel.name}: ' if channel.name else ''
-        self._throttled.say(self.get_logger().error, prefix + text)
+        self._throttled.say(self._log_error, prefix + text)
 
     def _warn(self, statistics: FrameStatistics, text: str) -> None:
         statistics.last_warning = text
-        self._throttled.say(self.get_logger().warning, text)
+        self._throttled.say(self._log_warning, text)
 
     def _follow_publishers(self) -> None:
         if self._worker is not None:
@@ -311,8 +311,18 @@ class DepthNode(LifecycleNode):
         )
         for entry in entries:
             if entry.level != entry.OK:
-                log = self.get_logger().warning
-                self._throttled.say(log, f'{entry.name}: {entry.message}')
+                self._throttled.say(self._log_warning, f'{entry.name}: {entry.message}')
         array = DiagnosticArray(header=Header(stamp=self.get_clock().now().to_msg()))
         array.status = entries
         self._diagnostics.publish(array)
+
+    # rclpy holds the severity of a line of code fixed: each has a line of its own.
+
+    def _log_info(self, text: str) -> None:
+        self.get_logger().info(text)
+
+    def _log_warning(self, text: str) -> None:
+        self.get_logger().warning(text)
+
+    def _log_error(self, text: str) -> None:
+        self.get_logger().error(text)
