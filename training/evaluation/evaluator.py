@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from semdepth_training.evaluation.boundaries import BoundaryCounts, count_boundaries
 from semdepth_training.evaluation.flicker import flicker
-from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth
+from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth, with_labels
 from semdepth_training.evaluation.metrics import (
     SUMS,
     DepthMetrics,
@@ -80,8 +80,9 @@ class Evaluator:
         if not mask.any():
             return None
         truth = frame.truth_HW[mask]
-        label_HW, label_source = self._labels(frame, raw)
-        self._label_sources.add(label_source)
+        frame = with_labels(frame, raw)
+        label_HW = frame.label_HW
+        self._label_sources.add('none' if label_HW is None else frame.label_source)
         labels = None if label_HW is None else label_HW[mask]
 
         depth_HW = raw.depth_on(frame, self.protocol.resize)
@@ -100,10 +101,10 @@ class Evaluator:
         self._scored += len(depth)
         score = FrameScore(frame.name, metrics.abs_rel, 1 / factor)
         self._scores.append(score)
-        self._count_infinite(frame, depth_HW * factor, label_HW)
+        self._count_infinite(frame, depth_HW * factor)
         self._count_boundaries(frame, raw, factor)
-        self._add_flicker(frame, depth_HW, label_HW, factor)
-        self._keep_picture(frame, score, depth_HW * factor, mask, label_HW)
+        self._add_flicker(frame, depth_HW, factor)
+        self._keep_picture(frame, score, depth_HW * factor, mask)
         return score
 
     def result(self) -> Evaluation:
@@ -131,33 +132,21 @@ class Evaluator:
             worst=self._worst,
         )
 
-    @staticmethod
-    def _labels(frame: EvaluationFrame, raw: RawDepth) -> tuple[np.ndarray | None, str]:
-        """Return the labels at the size of the truth: true ones, else the network's."""
-        if frame.label_HW is not None:
-            return frame.label_HW, 'truth'
-        label = raw.label_on(frame)
-        if label is None or label.min() >= len(CLASS_NAMES):
-            return None, 'none'
-        return label, 'network'
-
     def _add_mode(
         self, name: str, depth: np.ndarray, truth: np.ndarray, labels: np.ndarray | None
     ) -> DepthMetrics:
         capped = cap_depth(depth, self.protocol.max_depth)
         return self._modes.setdefault(name, _ModeTotals()).add(capped, truth, labels)
 
-    def _count_infinite(
-        self, frame: EvaluationFrame, depth_HW: np.ndarray, label_HW: np.ndarray | None
-    ) -> None:
+    def _count_infinite(self, frame: EvaluationFrame, depth_HW: np.ndarray) -> None:
         """Count vehicle pixels below the horizon, of the whole image and not of the crop alone."""
-        if label_HW is None:
+        if frame.label_HW is None:
             return
         horizon = max(0, math.ceil(frame.truth_camera.cy))
         truth, depth = frame.truth_HW[horizon:], depth_HW[horizon:]
         with np.errstate(invalid='ignore'):
             vehicle = (truth > 0) & (truth <= self.protocol.max_depth)
-            vehicle &= np.isin(label_HW[horizon:], VEHICLES)
+            vehicle &= np.isin(frame.label_HW[horizon:], VEHICLES)
             # A depth that is not a number is as bad as an infinite one.
             fine = depth[vehicle] <= INFINITE_RATIO * truth[vehicle]
         self._vehicles += len(fine)
@@ -176,13 +165,7 @@ class Evaluator:
         )
         self._boundaries = counts if self._boundaries is None else self._boundaries + counts
 
-    def _add_flicker(
-        self,
-        frame: EvaluationFrame,
-        depth_HW: np.ndarray,
-        label_HW: np.ndarray | None,
-        factor: float,
-    ) -> None:
+    def _add_flicker(self, frame: EvaluationFrame, depth_HW: np.ndarray, factor: float) -> None:
         previous, self._previous = self._previous, (frame, depth_HW, factor)
         if previous is None or previous[0].drive != frame.drive or frame.T_world_camera is None:
             return
@@ -196,7 +179,7 @@ class Evaluator:
             before_HW * metres,
             frame.truth_HW,
             before.truth_HW,
-            label_HW,
+            frame.label_HW,
             frame.truth_camera,
             np.linalg.inv(before.T_world_camera) @ frame.T_world_camera,
             self.protocol.max_depth,
@@ -210,7 +193,6 @@ class Evaluator:
         score: FrameScore,
         depth_HW: np.ndarray,
         mask: np.ndarray,
-        label_HW: np.ndarray | None,
     ) -> None:
         if not self._pictures:
             return
@@ -221,7 +203,7 @@ class Evaluator:
         image_HW3 = frame.image_HW3
         if image_HW3.shape[:2] != (height, width):
             image_HW3 = cv2.resize(image_HW3, (width, height), interpolation=cv2.INTER_AREA)
-        picture = FramePicture(score, image_HW3, depth_HW, frame.truth_HW, error_HW, label_HW)
+        picture = FramePicture(score, image_HW3, depth_HW, frame.truth_HW, error_HW)
         bisect.insort(self._best, picture, key=lambda kept: kept.score.abs_rel)
         bisect.insort(self._worst, picture, key=lambda kept: -kept.score.abs_rel)
         del self._best[self._pictures :], self._worst[self._pictures :]

@@ -22,7 +22,8 @@ class EvaluationFrame:
         camera: pinhole camera of the image.
         truth_HW: float32 metres along Z, of the same view at any size; NaN or 0 where unknown, +Inf
             where there is sky.
-        label_HW: true labels at the size of the truth, uint8 train ids; None where nobody knows.
+        label_HW: labels at the size of the truth, uint8 train ids; None: ask the prediction.
+        label_source: who knows the labels: 'truth' or 'network'.
         T_world_camera: pose of the camera, 4x4; None where unknown, then no flicker is measured.
         drive: frames of one drive follow each other in time.
     """
@@ -34,6 +35,7 @@ class EvaluationFrame:
     label_HW: np.ndarray | None = None
     T_world_camera: np.ndarray | None = None
     drive: str = ''
+    label_source: str = 'truth'
 
     @property
     def truth_camera(self) -> Camera:
@@ -101,6 +103,14 @@ class RawDepth:
             slice(round(rows.start * sy), round(rows.stop * sy)),
             slice(round(columns.start * sx), round(columns.stop * sx)),
         )
+
+
+def with_labels(frame: EvaluationFrame, raw: RawDepth) -> EvaluationFrame:
+    """Return the frame with labels: its own, else those of the prediction, where it has any."""
+    label = raw.label_on(frame) if frame.label_HW is None else None
+    if label is None or (label == UNLABELLED).all():
+        return frame
+    return dataclasses.replace(frame, label_HW=label, label_source='network')
 
 
 def fuse_flipped(inv_depth_hw: np.ndarray, flipped_inv_depth_hw: np.ndarray) -> np.ndarray:

@@ -84,7 +84,6 @@ class FramePicture:
         depth_HW: median-scaled prediction, metres.
         truth_HW: true depth, metres; NaN or 0 where unknown.
         error_HW: |prediction - truth| / truth where scored, NaN elsewhere.
-        label_HW: labels by which the frame was scored, or None.
     """
 
     score: FrameScore
@@ -92,7 +91,6 @@ class FramePicture:
     depth_HW: np.ndarray
     truth_HW: np.ndarray
     error_HW: np.ndarray
-    label_HW: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
