@@ -103,7 +103,9 @@ class ChunkedFile:
         self.channels: dict[int, Channel] = {}
         self.index: dict[int, np.ndarray] = {}
         self.problem: str | None = None
-        self._forget()
+        self._handle: FileIO | None = None
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[int, bytes] = OrderedDict()
         self.size = os.fstat(self._file()).st_size
 
     def pread(self, size: int, offset: int) -> bytes:
@@ -154,11 +156,6 @@ class ChunkedFile:
                 raise BagError(f'bag file {self.path} cannot be opened: {error}') from error
         return self._handle.fileno()
 
-    def _forget(self) -> None:
-        self._handle: FileIO | None = None
-        self._lock = threading.Lock()
-        self._cache: OrderedDict[int, bytes] = OrderedDict()
-
     def __getstate__(self) -> dict[str, object]:
         state = self.__dict__.copy()
         for name in ('_handle', '_lock', '_cache'):
@@ -167,4 +164,6 @@ class ChunkedFile:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self._forget()
+        self._handle = None
+        self._lock = threading.Lock()
+        self._cache = OrderedDict()
