@@ -116,17 +116,17 @@ def class_section(evaluation: Evaluation) -> str:
         + page.note(
             f'Median-scaled, no flip; pooled over pixels; labels: {evaluation.label_source}'
         )
-        + page.chart(bar_chart('Abs Rel by class', names, values, 'Abs Rel, median-scaled'))
+        + page.grid([page.chart(bar_chart('Abs Rel by class', names, values, 'median-scaled'))])
     )
 
 
-def picture_sections(evaluation: Evaluation) -> list[str]:
-    """Return the best and the worst frames with their error maps."""
+def picture_sections(evaluation: Evaluation, name: str = '') -> list[str]:
+    """Return the best and the worst frames with their error maps; `name` goes before the titles."""
     parts = []
-    for title, pictures in (('Best', evaluation.best), ('Worst', evaluation.worst)):
+    for title, pictures in (('best', evaluation.best), ('worst', evaluation.worst)):
         if not pictures:
             continue
-        parts.append(page.heading(f'{title} frames'))
+        parts.append(page.heading(f'{name}: {title} frames' if name else f'The {title} frames'))
         for entry in pictures:
             score = entry.score
             parts.append(

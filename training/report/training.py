@@ -37,7 +37,7 @@ class Sample:
     Attributes:
         caption: which frame, at which step.
         image_HW3: uint8 RGB.
-        depth_HW: float32 metres (units where there is no scale).
+        depth_HW: float32, in any unit.
         label_HW: uint8 train ids of the same view, or None.
     """
 
@@ -170,12 +170,18 @@ def _samples(samples: Sequence[Sample]) -> str:
     for sample in samples:
         figures = [
             page.picture(sample.image_HW3, 'image', photo=True),
-            page.picture(color_depth(sample.depth_HW), 'depth, 1 red to 80 blue'),
+            page.picture(_relative(sample.depth_HW), 'depth: red near, blue far'),
         ]
         if sample.label_HW is not None:
             figures.append(page.picture(color_labels(sample.label_HW), 'labels'))
         parts.append(page.heading(sample.caption, 3) + page.grid(figures, small=True))
     return ''.join(parts)
+
+
+def _relative(depth_HW: np.ndarray) -> np.ndarray:
+    """Return depth as uint8 RGB with its median in the middle: it may have any unit."""
+    median = np.median(depth_HW[np.isfinite(depth_HW)]) if np.isfinite(depth_HW).any() else 1.0
+    return color_depth(depth_HW * (10 / median))
 
 
 def _resampling(resampling: Resampling | None) -> str:
@@ -217,5 +223,5 @@ def _evaluations(evaluations: Mapping[str, Evaluation]) -> str:
         parts.append(page.note(f'{name}: {evaluation.protocol}, {len(evaluation.scores)} frames.'))
     for name, evaluation in evaluations.items():
         parts.append(page.heading(f'{name}: semantic classes', 3) + class_section(evaluation))
-        parts.extend(picture_sections(evaluation))
+        parts.extend(picture_sections(evaluation, name))
     return ''.join(parts)
