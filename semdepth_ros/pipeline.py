@@ -104,10 +104,14 @@ class FrameResult:
     camera: Camera
     edges_HW: np.ndarray | None
 
-    def points(self) -> np.ndarray:
-        """Return the organised cloud, (H, W) of `pointcloud.POINT_DTYPE`."""
+    def points(self, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the organised cloud, (H, W) of `pointcloud.POINT_DTYPE`.
+
+        Args:
+            out: a cloud that is no longer needed, to write to; see `organised_cloud`.
+        """
         return organised_cloud(
-            self.depth_HW, self.camera, self.image_HW3, self.label_HW, self.edges_HW
+            self.depth_HW, self.camera, self.image_HW3, self.label_HW, self.edges_HW, out
         )
 
     def depth_color(self) -> np.ndarray:

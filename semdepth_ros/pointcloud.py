@@ -7,6 +7,11 @@ import numpy as np
 
 from semdepth_ros.camera import Camera
 
+try:
+    from semdepth_ros import kernels
+except ImportError:  # the extra `fast` is not installed: same results, one pass per operation
+    kernels = None  # type: ignore[assignment]
+
 #: Name, byte offset and numpy type of each field of a point; `rgb` is 0x00RRGGBB, as PCL packs it.
 POINT_FIELDS = (
     ('x', 0, np.float32),
@@ -25,14 +30,19 @@ POINT_DTYPE = np.dtype(
         'itemsize': POINT_STEP,
     }
 )
+#: The same without `label`, 16 bytes.
+UNLABELLED_POINT_DTYPE = np.dtype([(name, kind) for name, _, kind in POINT_FIELDS[:-1]])
+
+_NOTHING = np.empty((0, 0), np.uint8)
 
 
 def organised_cloud(
     depth_HW: np.ndarray,
     camera: Camera,
     image_HW3: np.ndarray,
-    label_HW: np.ndarray,
+    label_HW: np.ndarray | None,
     edges_HW: np.ndarray | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return one point per pixel, (H, W) of `POINT_DTYPE`, aligned with the depth image.
 
@@ -43,43 +53,35 @@ def organised_cloud(
         depth_HW: metres along Z, float32.
         camera: camera of the depth image, without distortion.
         image_HW3: uint8 RGB of the same size.
-        label_HW: uint8 train ids of the same size.
+        label_HW: uint8 train ids of the same size; None leaves the field out, and points are
+            `UNLABELLED_POINT_DTYPE`.
         edges_HW: pixels to leave out, such as `postprocessing.depth_edges`.
+        out: array of an earlier call to write to, as fresh memory costs more than the points in it;
+            one of another shape or type is ignored.
     """
-    z = np.where(np.isfinite(depth_HW), depth_HW, np.float32(np.nan))
-    if edges_HW is not None:
-        z[edges_HW.view(bool)] = np.nan
     rays = camera.rays()
-    x, y = rays[..., 0] * z, rays[..., 1] * z
-    # The fourth byte stays 0: as 255 it would make a NaN of the float that readers filter by.
-    bgr0 = np.zeros((*depth_HW.shape, 4), np.uint8)
-    cv2.mixChannels([np.ascontiguousarray(image_HW3)], [bgr0], [0, 2, 1, 1, 2, 0])
-    rgb = bgr0.view(np.float32)[..., 0]
-    label = label_HW.astype(np.uint32).view(np.float32)
-    return cv2.merge([x, y, z, rgb, label]).view(POINT_DTYPE)[..., 0]
-
-
-def ply_bytes(points_HW: np.ndarray) -> bytes:
-    """Return the finite points of a cloud as a binary PLY file: x y z, red green blue, label."""
-    points = points_HW.reshape(-1)
-    points = points[np.isfinite(points['z'])]
-    rgb = points['rgb'].copy().view(np.uint32)
-    vertices = np.empty(
-        len(points),
-        [('x', '<f4'), ('y', '<f4'), ('z', '<f4')]
-        + [(name, 'u1') for name in ('red', 'green', 'blue', 'label')],
-    )
-    for name in ('x', 'y', 'z', 'label'):
-        vertices[name] = points[name]
-    for name, shift in (('red', 16), ('green', 8), ('blue', 0)):
-        vertices[name] = rgb >> shift & 255
-    kinds = {'<f4': 'float', '|u1': 'uchar'}
-    header = [
-        'ply',
-        'format binary_little_endian 1.0',
-        'comment metres in the optical frame: x right, y down, z forward',
-        f'element vertex {len(points)}',
-        *(f'property {kinds[kind]} {name}' for name, kind in vertices.dtype.descr),
-        'end_header',
-    ]
-    return ('\n'.join(header) + '\n').encode() + vertices.tobytes()
+    ray_x, ray_y = rays[0, :, 0], rays[:, 0, 1]
+    dtype = UNLABELLED_POINT_DTYPE if label_HW is None else POINT_DTYPE
+    if out is None or out.shape != depth_HW.shape or out.dtype != dtype:
+        out = np.empty(depth_HW.shape, dtype)
+    if kernels is not None:
+        label = _NOTHING if label_HW is None else np.ascontiguousarray(label_HW)
+        edges = _NOTHING if edges_HW is None else np.ascontiguousarray(edges_HW)
+        depth, image = np.ascontiguousarray(depth_HW), np.ascontiguousarray(image_HW3)
+        bits = out.view(np.uint32).reshape(*out.shape, -1)
+        kernels.organised_cloud(depth, ray_x, ray_y, image, label, edges, bits)
+        return out
+    with np.errstate(invalid='ignore'):
+        # Infinity times 0 is NaN.
+        z = depth_HW + 0 * depth_HW
+        if edges_HW is not None:
+            np.copyto(z, np.nan, where=edges_HW.view(bool))
+        x, y = ray_x * z, ray_y[:, None] * z
+    bgra = cv2.cvtColor(image_HW3, cv2.COLOR_RGB2BGRA)
+    # The fourth byte becomes 0: at 255 it makes a NaN of the float that readers filter by.
+    rgb = (bgra.view(np.uint32)[..., 0] & 0xFFFFFF).view(np.float32)
+    fields = [x, y, z, rgb]
+    if label_HW is not None:
+        fields.append(label_HW.astype(np.uint32).view(np.float32))
+    cv2.merge(fields, dst=out.view(np.float32).reshape(*out.shape, -1))
+    return out

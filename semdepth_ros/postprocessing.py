@@ -7,6 +7,11 @@ import numpy as np
 
 from semdepth_ros.classes import SKY
 
+try:
+    from semdepth_ros import kernels
+except ImportError:  # the extra `fast` is not installed: same results, one pass per operation
+    kernels = None  # type: ignore[assignment]
+
 #: Neighbouring depths whose ratio exceeds this belong to two surfaces.
 EDGE_RATIO = 1.25
 
@@ -27,11 +32,17 @@ def depth_from_inverse(
         min_depth: nearest valid depth in metres.
         max_depth: farthest valid depth in metres.
     """
+    factor, nearest, farthest = np.float32(factor), np.float32(min_depth), np.float32(max_depth)
+    if kernels is not None:
+        inv_depth_HW, label_HW = map(np.ascontiguousarray, (inv_depth_HW, label_HW))
+        depth = np.empty_like(inv_depth_HW)
+        kernels.depth_from_inverse(inv_depth_HW, label_HW, factor, nearest, farthest, SKY, depth)
+        return depth
     with np.errstate(divide='ignore', invalid='ignore'):
-        depth = np.float32(factor) / inv_depth_HW
-        depth[depth > max_depth] = np.inf
-        depth[depth < min_depth] = -np.inf
-    depth[label_HW == SKY] = np.inf
+        depth = factor / inv_depth_HW
+        np.copyto(depth, np.inf, where=depth > farthest)
+        np.copyto(depth, -np.inf, where=depth < nearest)
+    np.copyto(depth, np.inf, where=label_HW == SKY)
     return depth
 
 
@@ -62,12 +73,17 @@ def depth_edges(inv_depth_HW: np.ndarray, threshold: float) -> np.ndarray:
     second difference, relative to the value, finds edges and leaves the far road alone. Taken two
     pixels to either side, because networks smear an edge over some pixels.
     """
-    kernel = np.array([[1, 0, -2, 0, 1]], np.float32)
-    border = cv2.BORDER_REFLECT_101
-    horizontal = cv2.filter2D(inv_depth_HW, cv2.CV_32F, kernel, borderType=border)
-    vertical = cv2.filter2D(inv_depth_HW, cv2.CV_32F, kernel.T, borderType=border)
-    change = np.maximum(np.abs(horizontal), np.abs(vertical))
-    return (change > np.float32(threshold) * inv_depth_HW).view(np.uint8)
+    limit = np.float32(threshold)
+    if kernels is not None and min(inv_depth_HW.shape) >= 5:
+        edges = np.empty(inv_depth_HW.shape, np.uint8)
+        kernels.depth_edges(np.ascontiguousarray(inv_depth_HW), limit, edges)
+        return edges
+    padded = cv2.copyMakeBorder(inv_depth_HW, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
+    twice, limit = 2 * inv_depth_HW, limit * inv_depth_HW
+    with np.errstate(invalid='ignore'):
+        vertical = np.abs(padded[:-4, 2:-2] + padded[4:, 2:-2] - twice) > limit
+        horizontal = np.abs(padded[2:-2, :-4] + padded[2:-2, 4:] - twice) > limit
+    return (horizontal | vertical).view(np.uint8)
 
 
 def to_millimetres(depth_HW: np.ndarray) -> np.ndarray:
