@@ -39,19 +39,23 @@ def health(
 
 
 def _engine_status(node: str, failure: str, network: Network | None) -> DiagnosticStatus:
-    values = {}
-    message = 'not configured'
-    if network is not None:
-        engine = network.engine
-        values = {
-            'engine': engine.name,
-            'device': engine.device,
-            'precision': engine.precision,
-            'input': f'{engine.batch} x {engine.width}x{engine.height}',
-            'weights': str(network.path),
-        }
-        message = 'ready'
-    return status(f'{node}: engine', ERROR if failure else OK, failure or message, values)
+    if network is None:
+        level = ERROR if failure else OK
+        return status(f'{node}: engine', level, failure or 'not configured', {})
+    engine, weights = network.engine, network.weights
+    values = {
+        'engine': engine.name,
+        'device': engine.device,
+        'precision': engine.precision,
+        'input': f'{engine.batch} x {engine.width}x{engine.height}',
+        'weights': str(weights.path or 'random numbers'),
+    }
+    if failure:
+        return status(f'{node}: engine', ERROR, failure, values)
+    if not weights.card.trained:
+        text = 'the weights are untrained: depth and labels mean nothing'
+        return status(f'{node}: engine', WARN, text, values)
+    return status(f'{node}: engine', OK, 'ready', values)
 
 
 def _camera_status(

@@ -10,7 +10,7 @@ import numpy as np
 from semdepth_ros.engines import create_engine
 from semdepth_ros.engines.engine import Engine, Prediction
 from semdepth_ros.ros.parameters import Parameters
-from semdepth_ros.weights import default_weights, load
+from semdepth_ros.weights import load_or_untrained
 
 
 class Network:
@@ -26,9 +26,8 @@ class Network:
     def __init__(self, parameters: Parameters, log: Callable[[str], None]) -> None:
         self._parameters = parameters
         self._log = log
-        path = Path(parameters.weights).expanduser() if parameters.weights else default_weights()
-        self.path = path
-        self.weights = load(path)
+        path = Path(parameters.weights).expanduser() if parameters.weights else None
+        self.weights = load_or_untrained(path)
         card = self.weights.card
         self.engine = self._create(card.width, card.height)
 
