@@ -18,6 +18,7 @@ from semdepth_ros.preprocessing import FIT_MODES
 from semdepth_ros.scale import SCALE_SOURCES
 
 if typing.TYPE_CHECKING:
+    from rcl_interfaces.msg import ParameterDescriptor
     from rclpy.node import Node
     from rclpy.parameter import Parameter
 
@@ -211,47 +212,55 @@ def declare(node: Node) -> Parameters:
     Raises:
         ParameterError: where an override has the wrong type or is out of range.
     """
-    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+    from rcl_interfaces.msg import ParameterDescriptor
+    from rclpy.parameter import Parameter
 
     types = typing.get_type_hints(Parameters)
     defaults = Parameters()
     values: dict[str, Any] = {}
     for field in dataclasses.fields(Parameters):
-        meta = field.metadata
-        descriptor = ParameterDescriptor(
-            description=meta['description'], read_only=meta['applies'] == START
-        )
-        constraints = []
-        if meta['choices']:
-            constraints.append('one of ' + ', '.join(meta['choices']))
-        if meta['applies'] == UNCONFIGURED:
-            constraints.append('can be set only while the node is unconfigured')
-        descriptor.additional_constraints = '; '.join(constraints)
-        if meta['minimum'] is not None:
-            low, high = meta['minimum'], meta['maximum']
-            if types[field.name] is float:
-                descriptor.floating_point_range = [
-                    FloatingPointRange(from_value=low, to_value=high)
-                ]
-            else:
-                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
-        try:
-            parameter = node.declare_parameter(
-                field.name, getattr(defaults, field.name), descriptor
+        # Of any type at first: rclpy's own refusal names neither value nor expectation.
+        anything = ParameterDescriptor(dynamic_typing=True)
+        parameter = node.declare_parameter(field.name, getattr(defaults, field.name), anything)
+        value = _python_value(parameter.value)
+        if types[field.name] is float and type(value) is int:
+            # `camera_height:=2` is meant as 2.0.
+            value = float(value)
+            node.set_parameters([Parameter(field.name, value=value)])
+        if not _has_type(value, types[field.name]):
+            raise ParameterError(
+                f'parameter {field.name} is {value!r}, expected {_type_name(types[field.name])} '
+                f'such as {getattr(defaults, field.name)!r}'
             )
-        except InvalidParameterTypeException as error:
-            raise ParameterError(
-                f'parameter {field.name} has the wrong type, expected '
-                f'{_type_name(types[field.name])} such as {getattr(defaults, field.name)!r}'
-            ) from error
-        except InvalidParameterValueException as error:
-            raise ParameterError(
-                f'parameter {field.name} is out of range, expected '
-                f'{meta["minimum"]} to {meta["maximum"]}'
-            ) from error
-        values[field.name] = _python_value(parameter.value)
+        _check_value(field, value)
+        node.set_descriptor(field.name, _descriptor(field, types[field.name]))
+        values[field.name] = value
     return Parameters(**values)
+
+
+def _descriptor(field: dataclasses.Field, kind: Any) -> ParameterDescriptor:
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+    from rclpy.parameter import Parameter
+
+    meta = field.metadata
+    constraints = []
+    if meta['choices']:
+        constraints.append('one of ' + ', '.join(meta['choices']))
+    if meta['applies'] == UNCONFIGURED:
+        constraints.append('can be set only while the node is unconfigured')
+    descriptor = ParameterDescriptor(
+        name=field.name,
+        type=getattr(Parameter.Type, _TYPES[kind][1]).value,
+        description=meta['description'],
+        additional_constraints='; '.join(constraints),
+        read_only=meta['applies'] == START,
+    )
+    low, high = meta['minimum'], meta['maximum']
+    if low is not None and kind is float:
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    elif low is not None:
+        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+    return descriptor
 
 
 def updated(
@@ -300,9 +309,24 @@ def parameter_table() -> str:
     return '\n'.join(lines)
 
 
+#: Python type -> its name for people, its name in rclpy.
+_TYPES = {
+    str: ('string', 'STRING'),
+    float: ('double', 'DOUBLE'),
+    int: ('integer', 'INTEGER'),
+    bool: ('bool', 'BOOL'),
+    list[str]: ('string[]', 'STRING_ARRAY'),
+}
+
+
 def _type_name(kind: Any) -> str:
-    names = {str: 'string', float: 'double', int: 'integer', bool: 'bool', list[str]: 'string[]'}
-    return names[kind]
+    return _TYPES[kind][0]
+
+
+def _has_type(value: Any, kind: Any) -> bool:
+    if kind == list[str]:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return type(value) is kind
 
 
 def _python_value(value: Any) -> Any:

@@ -139,8 +139,11 @@ class Bench:
         self.publisher(Image, prefix + '/image', reliable).publish(image)
 
     def show_until(
-        self, make: Callable[[int], tuple[Image, CameraInfo | None]], condition: Callable[[], Any],
-        what: str, period: float = 0.1,
+        self,
+        make: Callable[[int], tuple[Image, CameraInfo | None]],
+        condition: Callable[[], Any],
+        what: str,
+        period: float = 0.1,
     ) -> Any:
         """Publish frame after frame until the condition holds; return its value."""
         end = time.monotonic() + PATIENCE

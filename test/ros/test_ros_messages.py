@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 from ros_harness import cloud_array, header, image_array
+
 from semdepth_ros.camera import Camera
 from semdepth_ros.pointcloud import organised_cloud
 from semdepth_ros.ros import messages

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 from builtin_interfaces.msg import Time
+
 from semdepth_ros.ros import synchronizer
 
 KINDS = {
