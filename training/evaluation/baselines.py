@@ -10,6 +10,7 @@ import numpy as np
 from semdepth_training.evaluation.frames import RawDepth
 
 from semdepth_ros.errors import SemdepthError
+from semdepth_ros.postprocessing import resize_nearest
 
 #: Size of the mean maps, rows and columns: coarse enough for LiDAR to fill, finer than any road.
 GRID = (96, 320)
@@ -34,12 +35,15 @@ class DepthMean:
 
     def add(self, depth_HW: np.ndarray) -> None:
         """Take in the depth of a frame, metres; NaN, 0 and Inf are no depth."""
+        height, width = (max(size, cells) for size, cells in zip(depth_HW.shape, GRID))
+        if depth_HW.shape != (height, width):
+            # A frame smaller than the grid would leave cells empty that it does see.
+            depth_HW = resize_nearest(depth_HW, width, height)
         with np.errstate(invalid='ignore'):
             y, x = np.nonzero((depth_HW > 0) & (depth_HW <= self._max_depth))
         if not len(y):
             return
         depth = depth_HW[y, x]
-        height, width = depth_HW.shape
         cell = (y * GRID[0] // height) * GRID[1] + x * GRID[1] // width
         size = GRID[0] * GRID[1]
         self._sum += np.bincount(cell, depth, size).reshape(GRID)

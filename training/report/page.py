@@ -14,10 +14,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from semdepth_training.atomic import write_bytes
 
 from semdepth_ros import __version__
 from semdepth_ros.errors import SemdepthError
+from semdepth_ros.files import write_atomically
 
 #: Pictures are shrunk to this width: a report should open at once and fit into an e-mail.
 PICTURE_WIDTH = 640
@@ -140,8 +140,7 @@ def write_text(path: Path, content: str) -> None:
         ReportError: when it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, content.encode())
+        write_atomically(path, content.encode())
     except OSError as error:
         raise ReportError(f'cannot write {path}: {error.strerror}') from error
 
