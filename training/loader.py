@@ -13,7 +13,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-
 from semdepth_training.objective import Batch
 
 

@@ -6,12 +6,11 @@ import dataclasses
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from semdepth_training import losses
 from semdepth_training.augmentation import Augmentation, jitter, mirror
 from semdepth_training.pose_geometry import pose_matrix
 from semdepth_training.view_synthesis import synthesise
+from torch import Tensor, nn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +21,8 @@ class LossConfig:
         ssim_weight: share of SSIM in the photometric error, the rest is L1.
         automask: whether pixels that the unwarped context explains better teach nothing.
         smoothness: weight of the edge-aware smoothness of inverse depth, halved at each scale.
-        velocity: weight of the speed error in metres, where speed is known; 0 leaves depth unscaled.
+        velocity: weight of the speed error in metres, where speed is known; 0 leaves depth up to
+            scale.
     """
 
     ssim_weight: float = 0.85
@@ -84,19 +84,35 @@ class Objective(nn.Module):
             depth belongs to. An image of another focal length f has depth f / focal_length times
             the network's: a thing twice as large in the image may be half as far or twice as
             magnified. The node applies the same rule.
+        freeze_batch_norm: keep the statistics of batch normalisation, whatever `train()` says.
     """
 
     def __init__(
-        self, model: nn.Module, pose_network: nn.Module, config: LossConfig, focal_length: float
+        self,
+        model: nn.Module,
+        pose_network: nn.Module,
+        config: LossConfig,
+        focal_length: float,
+        freeze_batch_norm: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
         self.pose_network = pose_network
         self.config = config
         self.focal_length = focal_length
+        self.freeze_batch_norm = freeze_batch_norm
+
+    def train(self, mode: bool = True) -> Objective:
+        """Set the mode of the networks, less what is frozen."""
+        super().train(mode)
+        if self.freeze_batch_norm:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, batch: Batch, augmentation: Augmentation) -> dict[str, Tensor]:
-        """Return the scalars `loss`, `photometric`, `smoothness`, `velocity`, `automask` of a batch.
+        """Return `loss`, `photometric`, `smoothness`, `velocity`, `automask`, each a scalar.
 
         `velocity` is in metres, `automask` the share of pixels that teach nothing. All but `loss`
         are detached.
@@ -105,7 +121,7 @@ class Objective(nn.Module):
 
     def view(self, batch: Batch, augmentation: Augmentation | None = None) -> View:
         """Run both networks; without an augmentation on the images as they are."""
-        images = batch.images_BNHW3.permute(0, 1, 4, 2, 3).float() / 255
+        images = self.clean_images(batch)
         inputs, depth_input = images, images[:, 0]
         if augmentation is not None:
             inputs = jitter(images, augmentation)
@@ -120,6 +136,10 @@ class Objective(nn.Module):
             for inv_depth in scales
         )
         return View(images, full, poses.float())
+
+    def clean_images(self, batch: Batch) -> Tensor:
+        """Return the images of a batch as float RGB in [0, 1], BN3HW."""
+        return batch.images_BNHW3.permute(0, 1, 4, 2, 3).float() / 255
 
     def losses(self, view: View, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of what the networks said; see `forward`."""

@@ -9,14 +9,14 @@ from torch import Tensor
 def euler_to_rotation(angles_B3: Tensor) -> Tensor:
     """Return the rotations `Rx(a) Ry(b) Rz(c)` of Euler angles (a, b, c) in radians, B33.
 
-    The order is that of the official PackNet release, so that its pose checkpoints keep their sense.
+    The order is that of the official PackNet release: its pose checkpoints keep their sense.
     """
-    a, b, c = angles_B3.unbind(-1)
-    sin_a, cos_a, sin_b, cos_b, sin_c, cos_c = a.sin(), a.cos(), b.sin(), b.cos(), c.sin(), c.cos()
+    sa, sb, sc = angles_B3.sin().unbind(-1)
+    ca, cb, cc = angles_B3.cos().unbind(-1)
     rows = [
-        cos_b * cos_c, -cos_b * sin_c, sin_b,
-        cos_a * sin_c + sin_a * sin_b * cos_c, cos_a * cos_c - sin_a * sin_b * sin_c, -sin_a * cos_b,
-        sin_a * sin_c - cos_a * sin_b * cos_c, sin_a * cos_c + cos_a * sin_b * sin_c, cos_a * cos_b,
+        cb * cc, -cb * sc, sb,
+        ca * sc + sa * sb * cc, ca * cc - sa * sb * sc, -sa * cb,
+        sa * sc - ca * sb * cc, sa * cc + ca * sb * sc, ca * cb,
     ]  # fmt: skip
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 

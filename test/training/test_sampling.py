@@ -1,5 +1,4 @@
 import pytest
-
 from semdepth_training.sampling import EpochSampler, SamplingError
 
 
@@ -30,10 +29,10 @@ def test_processes_share_the_global_batch_without_overlap():
 
 
 def test_a_data_set_below_one_batch_is_refused_by_number():
-    with pytest.raises(SamplingError, match='3 triplets.*batch of 4'):
+    with pytest.raises(SamplingError, match=r'3 triplets.*batch of 4'):
         EpochSampler(3, 4, seed=0)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():
-    with pytest.raises(SamplingError, match='batch is 5.*2 processes'):
+    with pytest.raises(SamplingError, match=r'batch is 5.*2 processes'):
         EpochSampler(20, 5, seed=0, world=2)

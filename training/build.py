@@ -1,0 +1,56 @@
+"""From a configuration to the networks and losses of one stage."""
+
+from __future__ import annotations
+
+import torch
+from semdepth_training.config import TrainConfig
+from semdepth_training.objective import Objective
+from torch import nn
+
+from semdepth_ros.errors import SemdepthError
+from semdepth_ros.networks.model import ModelConfig
+from semdepth_ros.networks.pose import PoseNetwork
+from semdepth_ros.weights import load
+from semdepth_ros.weights.assemble import assemble_model
+
+
+class BuildError(SemdepthError):
+    """Networks that cannot start from the weights they are given."""
+
+
+def build_objective(config: TrainConfig, focal_length: float) -> tuple[Objective, ModelConfig]:
+    """Return the networks as they start, and the configuration that builds them again.
+
+    Args:
+        config: of the training; `seed` decides every random weight.
+        focal_length: see `Objective`.
+
+    Raises:
+        SemdepthError: when pretrained weights cannot be read or do not fit.
+    """
+    wanted = config.model
+    model, model_config = assemble_model(
+        wanted.depth,
+        wanted.depth_options,
+        semantic=wanted.semantic,
+        semantic_source=config.pretrained.semantic or None,
+        semantic_options=wanted.semantic_options,
+        guidance=wanted.guidance,
+        seed=config.seed,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        pose_network: nn.Module = PoseNetwork()
+    if config.pretrained.encoder:
+        model.depth.load_encoder(config.pretrained.encoder)
+    if config.pretrained.weights:
+        given = load(config.pretrained.weights)
+        if given.card.model != model_config:
+            raise BuildError(
+                f'pretrained.weights {config.pretrained.weights} holds {given.card.model.depth} '
+                f'with other settings, expected those of this configuration ({wanted.depth})'
+            )
+        model = given.model
+        pose_network = given.pose or pose_network
+    objective = Objective(model, pose_network, config.loss, focal_length, config.freeze_batch_norm)
+    return objective, model_config
