@@ -35,7 +35,7 @@ lint: install
 	$(BIN)/mypy
 
 demo: install
-	$(BIN)/python -m semdepth_ros.ros.demo --output demo $(if $(BAG),--bag '$(BAG)')
+	$(BIN)/python -m semdepth_ros.demo --output demo $(if $(BAG),--bag '$(BAG)')
 
 clean:
 	rm -rf build demo *.egg-info
