@@ -86,8 +86,9 @@ def shared_memory_profile():
     names = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
     if any(name in os.environ for name in names):
         return []
-    profile = str(SHARE / 'config' / 'fastdds.xml')
-    return [SetEnvironmentVariable(name, profile) for name in names]
+    # Fast DDS 2 knows the second name alone; Fast DDS 3 warns of it.
+    is_fast_dds_2 = os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
+    return [SetEnvironmentVariable(names[is_fast_dds_2], str(SHARE / 'config' / 'fastdds.xml'))]
 
 
 def start_node(context):

@@ -1,3 +1,4 @@
+# ruff: noqa: E402 (rclpy may be absent)
 """Rule 9: each parameter is declared once, bad values are refused with a reason."""
 
 import dataclasses
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 rclpy = pytest.importorskip('rclpy')
+
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 

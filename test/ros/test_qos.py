@@ -3,6 +3,7 @@
 import pytest
 
 pytest.importorskip('rclpy')
+
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 
 from semdepth_ros.ros import qos

@@ -3,6 +3,7 @@
 import pytest
 
 pytest.importorskip('rclpy')
+
 from semdepth_ros.ros.diagnostics import FrameStatistics
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
+
 from ros_harness import cloud_array, header, image_array
 
 from semdepth_ros.camera import Camera

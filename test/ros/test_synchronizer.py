@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip('rclpy')
+
 from builtin_interfaces.msg import Time
 
 from semdepth_ros.ros import synchronizer
