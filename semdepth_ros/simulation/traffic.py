@@ -1,0 +1,111 @@
+"""The vehicles that move: oncoming, in the neighbouring lane, ahead, and the convoy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from semdepth_ros.simulation.config import StreetConfig
+from semdepth_ros.simulation.materials import Materials
+from semdepth_ros.simulation.motion import EgoMotion
+from semdepth_ros.simulation.quads import Quads
+from semdepth_ros.simulation.road import CentreLine, CrossSection
+from semdepth_ros.simulation.scenery import Pieces
+
+#: Seconds after which the convoy opens and closes its gap again.
+_CONVOY_CYCLE = 16.0
+_STREAM_IDS = 100_000
+
+
+class Traffic:
+    """Moving vehicles as functions of time; their number along the road has no end."""
+
+    def __init__(
+        self,
+        config: StreetConfig,
+        line: CentreLine,
+        street: CrossSection,
+        materials: Materials,
+        ego: EgoMotion,
+        ego_lane: int,
+    ) -> None:
+        rng = np.random.default_rng((config.seed, 21))
+        self._seed = config.seed
+        self._line = line
+        self._street = street
+        self._vehicles = materials.vehicles
+        self._ego = ego
+        self._lane = ego_lane
+        self._convoy = config.convoy
+        self._convoy_cars = config.convoy_cars
+        self._gap = rng.uniform(6, 13)
+        self._phase = rng.uniform(0, 1)
+        # Lane, speed along s, spacing of each endless stream.
+        self._streams: list[tuple[int, float, float]] = []
+        if config.traffic:
+            spacing = 22 / config.traffic
+            for lane in range(1, street.lanes + 1):
+                oncoming = rng.uniform(6, 14)
+                self._streams.append((-lane, -oncoming, spacing * rng.uniform(0.7, 2.5)))
+                if lane != ego_lane:
+                    # In the lane beside: usually slower, so that the camera passes them.
+                    speed = ego.mean_speed * rng.choice([0.5, 0.75, 1.2], p=[0.45, 0.4, 0.15])
+                    self._streams.append((lane, speed, spacing * rng.uniform(0.8, 2)))
+        self._leads = config.convoy == 0 and rng.random() < config.traffic
+        self._lead = rng.uniform(14, 26), rng.uniform(4, 9), rng.uniform(6, 11)
+        self._choice = rng.integers(0, 1 << 30)
+
+    def at(self, time: float) -> Pieces:
+        """Return all vehicles near the camera at `time` seconds."""
+        s = self._ego.s(time)
+        placed: list[tuple[Quads, np.ndarray]] = []
+        for number, (lane, speed, spacing) in enumerate(self._streams):
+            first = math.floor((s - 40 - speed * time) / spacing)
+            last = math.ceil((s + 300 - speed * time) / spacing)
+            for k in range(first, last + 1):
+                rng = np.random.default_rng((self._seed, 22, number, k + 1_000_000))
+                jitter, kind = rng.uniform(-0.25, 0.25) * spacing, rng.integers(1 << 30)
+                car = number * _STREAM_IDS + k % _STREAM_IDS
+                placed.append(self._place(k * spacing + jitter + speed * time, lane, kind, car))
+        if self._leads:
+            mean, swing, period = self._lead
+            gap = mean + swing * math.sin(2 * math.pi * time / period)
+            placed.append(self._place(s + gap, self._lane, self._choice, 90 * _STREAM_IDS))
+        if self._convoy:
+            placed += self._convoy_at(s, time)
+        return Pieces(
+            Quads.joined(quads for quads, _ in placed),
+            np.array([shadow for _, shadow in placed]).reshape(-1, 6),
+        )
+
+    def convoy_holds(self, time: float) -> bool:
+        """Return whether the convoy keeps exactly the camera's speed at this time."""
+        phase = (time / _CONVOY_CYCLE + self._phase) % 1
+        return self._convoy > 0 and phase <= self._convoy
+
+    def _convoy_at(self, s: float, time: float) -> list[tuple[Quads, np.ndarray]]:
+        phase = (time / _CONVOY_CYCLE + self._phase) % 1
+        gap = self._gap
+        if phase > self._convoy:
+            # Leaves and comes back smoothly, never driving backwards.
+            away = (phase - self._convoy) / (1 - self._convoy)
+            reach = 0.55 * self._ego.mean_speed * _CONVOY_CYCLE * (1 - self._convoy) / math.pi
+            gap += reach * math.sin(math.pi * away) ** 2
+        cars = []
+        lanes = [self._lane] + [k for k in range(1, self._street.lanes + 1) if k != self._lane]
+        for k in range(self._convoy_cars):
+            lane = lanes[k % len(lanes)]
+            ahead = gap + 11.0 * (k // len(lanes)) + (3.0 if lane != self._lane else 0)
+            car = 95 * _STREAM_IDS + k
+            cars.append(self._place(s + ahead, lane, self._choice + 7 * k, car))
+        return cars
+
+    def _place(self, s: float, lane: int, kind: int, car: int) -> tuple[Quads, np.ndarray]:
+        """Put a vehicle's rear at `s`, or its front for one that comes towards the camera."""
+        shape = self._vehicles[kind % len(self._vehicles)]
+        length = float(np.ptp(shape.origin[:, 0]))
+        x, y, heading = (float(v) for v in self._line.at(s + length / 2, self._street.lane(lane)))
+        yaw = heading + (np.pi if lane < 0 else 0)
+        quads = shape.placed(x, y, yaw).as_object(500_000_000 + car, moving=True)
+        return quads, np.array([x, y, yaw, length / 2 + 0.15, 1.05, 0.65])
