@@ -16,7 +16,7 @@ from semdepth_ros.errors import SemdepthError
 #: name -> (module, what it does)
 COMMANDS = {
     'infer': ('semdepth_ros.commands.infer', 'depth, labels and clouds of images, videos or a bag'),
-    'bag': ('semdepth_ros.commands.bag', 'inspect a bag: can it be trained on?'),
+    'bag': ('semdepth_training.commands.bag', 'inspect a bag: can it be trained on?'),
     'train': ('semdepth_training.commands.train', 'learn depth from bags, in two stages'),
     'evaluate': ('semdepth_training.commands.evaluate', 'measure depth against LiDAR or truth'),
     'export': ('semdepth_ros.commands.export', 'write ONNX files and TensorRT engines'),

@@ -34,6 +34,7 @@ class Drive:
         stamps: (N,) int64 ns, header stamps of the frames, strictly increasing.
         camera: of the images as recorded. Images of a topic with `rect` in its name, or with
             coefficients of zero, are rectified; others keep their distortion.
+        is_rectified: whether the images are taken as rectified.
         frame_id: of the camera.
         camera_height: metres over the ground frame in `/tf_static` (base_footprint or base_link),
             or None.
@@ -65,6 +66,7 @@ class Drive:
             raise BagError(f'bag {self.path} has no readable frame on {self.topics.image}')
         if rectified is None:
             rectified = is_rectified(self.topics.image)
+        self.is_rectified = rectified
         self.stamps = self.frames.stamps
         self.frame_id = self.frames.frame_id()
         self.camera = _constant_camera(self._bag, self.topics.camera_info, rectified)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -39,9 +40,7 @@ class Motion:
     def distance(self, start: np.ndarray | int, end: np.ndarray | int) -> np.ndarray:
         """Return the metres driven between two times in ns, NaN if a gap lies between them."""
         start, end = np.asarray(start, np.int64), np.asarray(end, np.int64)
-        seconds = self._seconds(self.stamps)
-        steps = np.diff(seconds) * (self.speeds[1:] + self.speeds[:-1]) / 2
-        driven = np.concatenate([[0.0], np.cumsum(steps)])
+        seconds, driven = self._seconds(self.stamps), self._driven
         knows_start, segment_start = self._segment(start)
         knows_end, segment_end = self._segment(end)
 
@@ -54,15 +53,26 @@ class Motion:
         known = knows_start & knows_end & (segment_start == segment_end)
         return np.where(known, np.abs(driven_at(end) - driven_at(start)), np.nan)
 
+    @functools.cached_property
+    def _driven(self) -> np.ndarray:
+        """Metres from the first measurement to each; gaps count as driven, nobody asks for them."""
+        steps = np.diff(self._seconds(self.stamps)) * (self.speeds[1:] + self.speeds[:-1]) / 2
+        return np.concatenate([[0.0], np.cumsum(steps)])
+
+    @functools.cached_property
+    def _pieces(self) -> tuple[np.ndarray, int]:
+        """The number of the gapless piece of each measurement, and the usual interval in ns."""
+        intervals = np.diff(self.stamps)
+        usual = int(np.median(intervals)) if len(intervals) else _GAP_NS
+        is_gap = intervals > max(_GAP_NS, 5 * usual)
+        return np.concatenate([[0], np.cumsum(is_gap)]), usual
+
     def _seconds(self, stamps: np.ndarray) -> np.ndarray:
         return (stamps - self.stamps[0]) * 1e-9
 
     def _segment(self, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return whether times are covered, and the number of the gapless piece they lie in."""
-        intervals = np.diff(self.stamps)
-        usual = int(np.median(intervals)) if len(intervals) else _GAP_NS
-        is_gap = intervals > max(_GAP_NS, 5 * usual)
-        piece = np.concatenate([[0], np.cumsum(is_gap)])
+        piece, usual = self._pieces
         margin = min(usual, _GAP_NS)
         after = np.clip(np.searchsorted(self.stamps, stamps), 0, len(self.stamps) - 1)
         before = np.clip(after - 1, 0, None)
