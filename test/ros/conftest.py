@@ -1,0 +1,39 @@
+"""One running node for many tests: starting one takes seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope='session')
+def tiny_weights(tmp_path_factory):
+    """Return a small guided model with its pose network, random weights, input 320x96."""
+    pytest.importorskip('rclpy')
+    import torch
+
+    from semdepth_ros.networks.model import GuidanceConfig
+    from semdepth_ros.networks.pose import PoseNetwork
+    from semdepth_ros.weights import WeightsCard, save
+    from semdepth_ros.weights.assemble import assemble_model
+
+    model, config = assemble_model(
+        'resnet18', semantic='espnetv2', semantic_options={'scale': 0.5}, guidance=GuidanceConfig()
+    )
+    torch.manual_seed(0)
+    card = WeightsCard(config, 320, 96, scale='metric', focal_length=200.0, trained=True)
+    path = tmp_path_factory.mktemp('weights') / 'tiny.safetensors'
+    save(path, model, card, PoseNetwork())
+    return path
+
+
+@pytest.fixture(scope='session')
+def bench():
+    """Return a ROS node of this process."""
+    rclpy = pytest.importorskip('rclpy')
+    from ros_harness import Bench
+
+    rclpy.init()
+    bench = Bench()
+    yield bench
+    bench.close()
+    rclpy.shutdown()
