@@ -11,12 +11,12 @@ import functools
 
 import numpy as np
 from numba import float32, njit, uint8, uint32, void
-from numba.types import Array
+from numba.core.types import Array
 
 NAN, INF = np.float32(np.nan), np.float32(np.inf)
 ZERO, TWO = np.float32(0), np.float32(2)
 
-# Inputs may be read-only (cached rays, the bytes of a message); 'C' rows are contiguous, 'A' any.
+# Inputs may be read-only: cached rays, the bytes of a message.
 _DEPTH = Array(float32, 2, 'C', readonly=True)
 _RAYS = Array(float32, 1, 'A', readonly=True)
 _MASK = Array(uint8, 2, 'C', readonly=True)

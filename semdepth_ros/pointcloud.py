@@ -9,7 +9,7 @@ from semdepth_ros.camera import Camera
 
 try:
     from semdepth_ros import kernels
-except ImportError:  # the extra `fast` is not installed: same results, one pass per operation
+except (ImportError, RuntimeError):  # no extra `fast`, or no folder for what it compiles
     kernels = None  # type: ignore[assignment]
 
 #: Name, byte offset and numpy type of each field of a point; `rgb` is 0x00RRGGBB, as PCL packs it.

@@ -9,7 +9,7 @@ from semdepth_ros.classes import SKY
 
 try:
     from semdepth_ros import kernels
-except ImportError:  # the extra `fast` is not installed: same results, one pass per operation
+except (ImportError, RuntimeError):  # no extra `fast`, or no folder for what it compiles
     kernels = None  # type: ignore[assignment]
 
 #: Neighbouring depths whose ratio exceeds this belong to two surfaces.

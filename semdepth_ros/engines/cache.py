@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from semdepth_ros.engines.engine import Report
+from semdepth_ros.files import write_atomically
 
 #: What was not used for longest goes when the files together exceed this.
 MAX_BYTES = 4 << 30
@@ -64,7 +64,6 @@ def cached(path: Path, build: Callable[[], bytes], report: Report) -> bytes:
 
 def store(path: Path, content: bytes) -> None:
     """Write a file of the cache whole or not at all; forget what was not used for longest."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content)
     files = [(file, file.stat()) for file in path.parent.iterdir() if file.is_file()]
     total = sum(stat.st_size for _, stat in files)
@@ -74,18 +73,6 @@ def store(path: Path, content: bytes) -> None:
         if file != path:
             file.unlink(missing_ok=True)
             total -= stat.st_size
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it and rename it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def model_hash(model: nn.Module) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,14 @@ ORDER = (
     ('onnxruntime', 'cpu'),
     ('torch', 'cpu'),
 )
-ENGINES = ('auto', 'tensorrt', 'torch', 'openvino', 'onnxruntime')
+#: Imported late: each pulls in a runtime of hundreds of megabytes, and any may be absent.
+_MODULES = {
+    'tensorrt': 'semdepth_ros.engines.tensorrt_engine',
+    'torch': 'semdepth_ros.engines.torch_engine',
+    'openvino': 'semdepth_ros.engines.openvino_engine',
+    'onnxruntime': 'semdepth_ros.engines.onnxruntime_engine',
+}
+ENGINES = ('auto', *_MODULES)
 PRECISIONS = ('auto', 'float32', 'bfloat16', 'float16', 'int8')
 
 _log = logging.getLogger(__name__)
@@ -112,15 +120,7 @@ def _create(
     report: Report,
 ) -> Engine:
     """Return one engine; `shape` is batch, height, width."""
-    # Imported late: each pulls in a runtime of hundreds of megabytes, and any may be absent.
-    if name == 'torch':
-        from semdepth_ros.engines.torch_engine import create
-    elif name == 'onnxruntime':
-        from semdepth_ros.engines.onnxruntime_engine import create
-    elif name == 'openvino':
-        from semdepth_ros.engines.openvino_engine import create
-    else:
-        from semdepth_ros.engines.tensorrt_engine import create
+    create = importlib.import_module(_MODULES[name]).create
     return create(weights, device=device, precision=precision, shape=shape, report=report)
 
 

@@ -7,7 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from semdepth_ros.networks.model import ImageToPrediction
+from semdepth_ros.networks.model import GuidedDepth, ImageToPrediction
+from semdepth_ros.networks.packnet import PackNet
 
 DTYPES = {
     'float32': torch.float32,
@@ -16,18 +17,17 @@ DTYPES = {
 }
 
 
-def inference_module(model: nn.Module, precision: str = 'float32') -> nn.Module:
+def inference_module(model: GuidedDepth, precision: str = 'float32') -> nn.Module:
     """Return uint8 (B, H, W, 3) -> (inv_depth, label, confidence), each (B, H, W).
 
     The model is copied, not changed. PackNet's packings are composed into one convolution each,
-    which is exact (docs/method.md section 2).
+    which is exact (docs/fusion.md).
 
     Args:
-        model: a `GuidedDepth`.
+        model: in float32.
         precision: 'float32', 'bfloat16' or 'float16': of weights and arithmetic, not of the result.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    for part in model.modules():
-        if hasattr(part, 'fuse'):
-            part.fuse()
+    if isinstance(model.depth, PackNet):
+        model.depth.fuse()
     return ImageToPrediction(model.to(DTYPES[precision])).eval()

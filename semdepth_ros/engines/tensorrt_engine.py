@@ -179,11 +179,13 @@ class TensorRtEngine:
         if self._context is None:
             raise EngineError(f'TensorRT cannot get the memory to run on {device}')
         self._memory: DeviceMemory | None = memory
-        tensors = ((INPUT, (*shape, 3), np.uint8),) + tuple(
-            zip(OUTPUTS, (shape,) * 3, (np.float32, np.uint8, np.uint8))
-        )
         arrays = []
-        for tensor, expected, dtype in tensors:
+        for tensor, expected, dtype in (
+            (INPUT, (*shape, 3), np.uint8),
+            (OUTPUTS[0], shape, np.float32),
+            (OUTPUTS[1], shape, np.uint8),
+            (OUTPUTS[2], shape, np.uint8),
+        ):
             found = tuple(self._engine.get_tensor_shape(tensor))
             if found != expected:
                 raise EngineError(f'TensorRT plan: {tensor} is {found}, expected {expected}')

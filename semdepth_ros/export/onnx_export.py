@@ -14,6 +14,7 @@ from torch import nn
 
 from semdepth_ros.engines.inference import inference_module
 from semdepth_ros.errors import SemdepthError
+from semdepth_ros.networks.model import GuidedDepth
 
 #: GroupNorm is one operator since 21; TensorRT 10 and 11, OpenVINO and ONNX Runtime read it.
 OPSET = 21
@@ -29,7 +30,7 @@ class ExportError(SemdepthError):
 
 
 def export_onnx(
-    model: nn.Module, precision: str = 'float32', *, batch: int, width: int, height: int
+    model: GuidedDepth, precision: str = 'float32', *, batch: int, width: int, height: int
 ) -> bytes:
     """Return the ONNX file of a model, after comparing it with torch in ONNX Runtime.
 
@@ -37,7 +38,7 @@ def export_onnx(
     'confidence' uint8, each (B, H, W), whatever the precision between them.
 
     Args:
-        model: a `GuidedDepth`.
+        model: in float32.
         precision: 'float32' or 'float16'.
         batch: images a call; the shape is fixed, as engines are faster so.
         width: pixels, a multiple of 32.
@@ -51,20 +52,30 @@ def export_onnx(
         raise ExportError(f'ONNX precision is {precision!r}, expected float32 or float16')
     images = sample_images(batch, width, height)
     module = inference_module(model, precision)
+    content = to_onnx(module, (torch.from_numpy(images),), (INPUT,), OUTPUTS)
+    _check(content, model, precision, images)
+    return content
+
+
+def to_onnx(
+    module: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    input_names: tuple[str, ...],
+    output_names: tuple[str, ...],
+) -> bytes:
+    """Return the ONNX file of a module for inputs of these shapes and types."""
     with _quiet_exporter():
         program = torch.onnx.export(
             module,
-            (torch.from_numpy(images),),
+            inputs,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            input_names=list(input_names),
+            output_names=list(output_names),
             verbose=False,
         )
     assert program is not None
-    content = program.model_proto.SerializeToString()
-    _check(content, model, precision, images)
-    return content
+    return program.model_proto.SerializeToString()
 
 
 def require_onnx() -> None:
@@ -90,7 +101,7 @@ def relative_error(inv_depth: np.ndarray, reference: np.ndarray) -> float:
     return float(np.mean(np.abs(inv_depth - reference) / reference))
 
 
-def _check(content: bytes, model: nn.Module, precision: str, images: np.ndarray) -> None:
+def _check(content: bytes, model: GuidedDepth, precision: str, images: np.ndarray) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])

@@ -1,6 +1,5 @@
 """Which engine is chosen, and what is said about those that are not."""
 
-
 import pytest
 
 from semdepth_ros.engines import EngineError
