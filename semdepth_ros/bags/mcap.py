@@ -21,6 +21,8 @@ _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _MESSAGE_INDEX = 3, 4, 5, 6, 7
 _HEAD = struct.Struct('<BQ')  # opcode, length of what follows
 _MESSAGE_HEAD = struct.Struct('<HIQQ')  # channel, sequence, log time, publish time
 _CHUNK_HEAD = struct.Struct('<QQQII')  # start, end, unpacked size, crc, length of the compression
+#: Schemas and channels are some kilobytes.
+_MAX_RECORD = 2**24
 #: A chunk number that says: this message lies in no chunk.
 _NO_CHUNK = -1
 
@@ -81,7 +83,9 @@ class McapFile(ChunkedFile):
                 if opcode == _CHUNK:
                     chunk = self._add_chunk(body, min(length, self.size - body))
                 elif whole and opcode in (_SCHEMA, _CHANNEL, _MESSAGE):
-                    self._record(opcode, self.pread(min(length, 2**24), body), _NO_CHUNK, at)
+                    # Only the head of a message is looked at.
+                    size = min(length, _MESSAGE_HEAD.size if opcode == _MESSAGE else _MAX_RECORD)
+                    self._record(opcode, self.pread(size, body), _NO_CHUNK, at)
             at = body + length
         if chunk is not None:
             self._finish(chunk, entries)
@@ -123,7 +127,8 @@ class McapFile(ChunkedFile):
         try:
             if opcode == _MESSAGE:
                 channel, _, time, _ = _MESSAGE_HEAD.unpack_from(body)
-                row = np.array([[time, chunk, at]], np.uint64).view(np.int64)
+                # No clock reaches 2**63 ns; a damaged one must not end the scan.
+                row = np.array([[min(time, 2**63 - 1), chunk, at]], np.int64)
                 self._found.setdefault(channel, []).append(row)
             elif opcode == _SCHEMA:
                 (schema,) = struct.unpack_from('<H', body)
@@ -145,8 +150,8 @@ def _records(data: bytes) -> Iterator[tuple[int, bytes, int]]:
         end = at + _HEAD.size + length
         if end > len(data):
             return
-        # Only the head of a message is looked at.
-        yield opcode, data[at + _HEAD.size : min(end, at + 64) if opcode == _MESSAGE else end], at
+        body = at + _HEAD.size
+        yield opcode, data[body : body + _MESSAGE_HEAD.size if opcode == _MESSAGE else end], at
         at = end
 
 

@@ -55,6 +55,15 @@ def typestore() -> Typestore:
     return store
 
 
+@functools.cache
+def ros1_typestore() -> Typestore:
+    """Return the ROS 1 message types: the common messages and tf2_msgs."""
+    store = get_typestore(Stores.ROS1_NOETIC)
+    definition = 'geometry_msgs/TransformStamped[] transforms\n'
+    store.register(get_types_from_msg(definition, 'tf2_msgs/msg/TFMessage'))
+    return store
+
+
 def _make(name: str, *fields: Any) -> Any:
     return typestore().types[name](*fields)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import shutil
 import struct
@@ -15,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import yaml
-from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from semdepth_ros.bags.errors import BagError
 from semdepth_ros.bags.mcap import McapFile
-from semdepth_ros.bags.messages import typestore
+from semdepth_ros.bags.messages import ros1_typestore, typestore
 from semdepth_ros.bags.rosbag1 import Rosbag1File
 from semdepth_ros.bags.sqlite import SqliteFile
 from semdepth_ros.bags.storage import MAX_UNPACKED_BYTES, Storage, unpack, zstd
@@ -257,11 +255,10 @@ class Bag:
             self.topics[topic] = dataclasses.replace(self.topics[topic], count=len(table))
 
 
-@functools.cache
 def _types(serialization: str) -> tuple[Typestore, bool]:
     """Return the message types of a serialization, and whether it is that of ROS 1."""
     if serialization == 'ros1':
-        return get_typestore(Stores.ROS1_NOETIC), True
+        return ros1_typestore(), True
     if serialization == 'cdr':
         return typestore(), False
     raise BagError(f'messages are serialized as {serialization!r}, expected cdr or ros1')
