@@ -138,7 +138,10 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for `json.dumps`; what could not be measured is None."""
-        modes = {name: self._mode_json(mode) for name, mode in self.modes.items()}
+        modes = {
+            name: {'mode': MODES[name], **self._mode_json(mode)}
+            for name, mode in self.modes.items()
+        }
         first = modes['median_scaled']
         edges = self.boundaries
         return _none_for_nan(
