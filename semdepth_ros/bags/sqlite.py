@@ -33,6 +33,8 @@ class SqliteFile:
         self.channels = {
             id: Channel(name, ros2_type(msgtype), serialization)
             for id, name, msgtype, serialization in topics
+            # A column of sqlite holds anything, in a damaged file at least.
+            if all(isinstance(value, str) for value in (name, msgtype, serialization))
         }
         self._scan()
 
@@ -55,7 +57,8 @@ class SqliteFile:
         try:
             # In the order of the file, which is that of time, near enough; sorted later.
             for row in self._database().execute('SELECT topic_id, timestamp, id FROM messages'):
-                rows.append(row)
+                if all(isinstance(value, int) for value in row):
+                    rows.append(row)
         except sqlite3.Error as error:
             self.problem = f'{self.path.name} is cut off or damaged ({error})'
             with self.path.open('rb') as file:

@@ -102,7 +102,8 @@ def _sampled(depth: np.ndarray, source: Camera, camera: Camera) -> np.ndarray:
     else:
         u = (np.arange(camera.width) - camera.cx) / camera.fx * source.fx + source.cx
         v = (np.arange(camera.height) - camera.cy) / camera.fy * source.fy + source.cy
-        columns, rows = np.meshgrid(np.floor(u + 0.5), np.floor(v + 0.5))
+        # Between two pixels, as at half the size, the first is meant, whatever rounding does.
+        columns, rows = np.meshgrid(np.ceil(u - 0.5 - 1e-6), np.ceil(v - 0.5 - 1e-6))
         rows, columns = rows.astype(np.int64), columns.astype(np.int64)
     inside = (rows >= 0) & (rows < source.height) & (columns >= 0) & (columns < source.width)
     sampled = np.full(rows.shape, np.nan, np.float32)
