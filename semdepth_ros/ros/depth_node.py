@@ -311,7 +311,10 @@ class DepthNode(LifecycleNode):
         )
         for entry in entries:
             if entry.level != entry.OK:
-                self._throttled.say(self._log_warning, f'{entry.name}: {entry.message}')
+                # Worded as in `_report`, so that a fault is not said twice.
+                camera = entry.name.partition(': camera ')[2]
+                text = f'{camera}: {entry.message}' if camera else entry.message
+                self._throttled.say(self._log_warning, text)
         array = DiagnosticArray(header=Header(stamp=self.get_clock().now().to_msg()))
         array.status = entries
         self._diagnostics.publish(array)

@@ -32,6 +32,10 @@ class InputError(SemdepthError):
     """An image or camera_info that cannot be used, or does not come."""
 
 
+class MissingInfoError(InputError):
+    """An image before the first camera_info: usual at the start, a fault only if it lasts."""
+
+
 class CameraInput:
     """The subscriptions of one camera.
 
@@ -82,7 +86,7 @@ class CameraInput:
             self.info_topic,
             self._take_info,
             input_qos(ReliabilityPolicy.BEST_EFFORT),
-            event_callbacks=self._events(self.info_topic),
+            event_callbacks=self._info_events(),
             qos_overriding_options=overridable(QoSPolicyKind.DURABILITY),
         )
 
@@ -131,12 +135,13 @@ class CameraInput:
             policy: 'rectify', 'refuse' or 'assume_rectified'.
 
         Raises:
-            InputError: while there is no camera_info, or where it does not belong to the image.
+            MissingInfoError: while there is no camera_info.
+            InputError: where it does not belong to the image.
             CameraError: where its values are impossible.
         """
         info = self._info
         if info is None:
-            raise InputError(f'no camera_info yet on {self.info_topic}')
+            raise MissingInfoError(f'no camera_info yet on {self.info_topic}')
         camera, rectified = self._cameras(info, policy)
         if camera.size != (width, height):
             raise InputError(
@@ -171,19 +176,26 @@ class CameraInput:
             self.image_topic,
             self._take_image,
             input_qos(self._reliability),
-            event_callbacks=self._events(self.image_topic, count_lost=True),
+            event_callbacks=self._image_events(),
             qos_overriding_options=overridable_but_reliability(),
         )
 
-    def _events(self, topic: str, count_lost: bool = False) -> SubscriptionEventCallbacks:
+    def _image_events(self) -> SubscriptionEventCallbacks:
+        def incompatible(event: Any) -> None:
+            # `auto` answers a reliability that does not fit by another subscription.
+            if self._wanted != 'auto' or event.last_policy_kind != QoSPolicyKind.RELIABILITY:
+                self._warn(incompatible_qos_text(self.image_topic, event.last_policy_kind))
+
         def lost(event: Any) -> None:
             self._statistics.lost += event.total_count_change
 
+        return SubscriptionEventCallbacks(incompatible_qos=incompatible, message_lost=lost)
+
+    def _info_events(self) -> SubscriptionEventCallbacks:
         return SubscriptionEventCallbacks(
             incompatible_qos=lambda event: self._warn(
-                incompatible_qos_text(topic, event.last_policy_kind)
-            ),
-            message_lost=lost if count_lost else None,
+                incompatible_qos_text(self.info_topic, event.last_policy_kind)
+            )
         )
 
     def _offered(self) -> list[ReliabilityPolicy]:
