@@ -140,6 +140,7 @@ def test_a_network_without_any_of_our_classes_is_refused():
     'change',
     [
         {'backbone': '/etc/passwd'},
+        {'_attn_implementation': 'somebody/kernel'},
         {'auto_map': {'AutoModel': 'evil--model.Model'}},
         {'use_pretrained_backbone': True},
         {'nested': [{'use_timm_backbone': True}]},

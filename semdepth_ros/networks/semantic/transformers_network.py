@@ -20,7 +20,7 @@ STRIDES = (2, 4, 8, 16, 32)
 PROBE = (64, 128)
 
 #: Keys that would make transformers open a file, a network connection or foreign code.
-_OPENING_KEYS = ('auto_map', 'custom_pipelines', 'backbone')
+_OPENING_KEYS = ('auto_map', 'custom_pipelines', 'backbone', 'quantization_config')
 _OPENING_SWITCHES = ('use_pretrained_backbone', 'use_timm_backbone', 'trust_remote_code')
 #: Bounds of an embedded configuration, far above any published network's.
 _MAX_NUMBER = 65536
@@ -161,8 +161,11 @@ def check_embedded_config(config: Mapping[str, Any]) -> None:
             "semantic network: its configuration lacks 'model_type', expected a configuration as "
             'transformers writes it'
         )
-    for key, value in _walk(config):
-        if (key in _OPENING_KEYS and value) or (key in _OPENING_SWITCHES and value is True):
+    unnamed = {k: v for k, v in config.items() if k not in ('id2label', 'label2id')}
+    for key, value in _walk(unnamed):
+        opens = (key in _OPENING_KEYS and value) or (key in _OPENING_SWITCHES and value is True)
+        # A repository may also stand for an attention kernel and whatever comes next.
+        if opens or (isinstance(value, str) and ('/' in value or '\\' in value)):
             raise SemanticError(
                 f'semantic network: its configuration would open {key}={str(value)[:100]!r}, '
                 'expected one that stands for itself'

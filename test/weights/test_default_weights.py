@@ -1,0 +1,38 @@
+"""What runs when no weights are named."""
+
+from __future__ import annotations
+
+import torch
+
+from semdepth_ros.networks.model import ImageToPrediction
+from semdepth_ros.weights import default_weights, load, load_or_untrained, save, untrained_model
+
+
+def test_untrained_weights_say_so_are_the_same_each_time_and_run(tmp_path):
+    first, second = untrained_model(), untrained_model()
+    assert not first.card.trained
+    assert first.model.guidance is not None and first.model.semantic is not None
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+    other = untrained_model(seed=1).model.state_dict()
+    assert any(not torch.equal(v, other[k]) for k, v in first.model.state_dict().items())
+    image = torch.zeros(1, first.card.height, first.card.width, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        inv_depth, _, _ = ImageToPrediction(first.model)(image)
+    assert torch.isfinite(inv_depth).all()
+    save(tmp_path / 'untrained.safetensors', first.model, first.card)
+    assert load(tmp_path / 'untrained.safetensors').card == first.card
+
+
+def test_a_named_file_goes_before_the_default(tmp_path):
+    made = untrained_model(seed=3)
+    path = tmp_path / 'named.safetensors'
+    save(path, made.model, made.card)
+    assert load_or_untrained(path).card == made.card
+
+
+def test_without_a_name_the_packaged_file_runs_or_an_untrained_model():
+    packaged = default_weights()
+    loaded = load_or_untrained(None)
+    assert loaded.path == packaged
+    assert loaded.card.trained == (packaged is not None)
