@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,6 +50,12 @@ class NodeProcess:
     def is_running(self) -> bool:
         """Return whether it has not ended."""
         return self._process.poll() is None
+
+    def catches(self, number: int) -> bool:
+        """Return whether the process has a handler for a signal."""
+        with open(f'/proc/{self._process.pid}/status') as file:
+            mask = next(line for line in file if line.startswith('SigCgt')).split()[1]
+        return bool(int(mask, 16) >> (number - 1) & 1)
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, float]:
         """Send a signal; return the exit code and the seconds that it took to end."""
@@ -199,16 +204,6 @@ class Bench:
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
         for entry in message.status:
             self.diagnostics[entry.name] = entry
-
-
-@contextlib.contextmanager
-def running_node(*arguments: str) -> Iterator[NodeProcess]:
-    """Run the node for the length of the block."""
-    process = NodeProcess(*arguments)
-    try:
-        yield process
-    finally:
-        process.kill()
 
 
 #: The camera of the pictures here: twice the size of the test network's input, same shape.
