@@ -29,6 +29,8 @@ _FORMATS: dict[str, Callable[[Path], Storage]] = {
     '.bag': Rosbag1File,
     '.active': Rosbag1File,
 }
+#: How much smaller compression can make a recording; more is a decompression bomb.
+_MAX_PACKING = 200
 #: The header stamp of a message that cannot be read.
 NO_STAMP = np.iinfo(np.int64).min
 
@@ -214,9 +216,14 @@ class Bag:
         for file in files:
             target = folder / file.stem
             try:
+                limit = _MAX_PACKING * file.stat().st_size + 2**20
                 with zstd.open(file, 'rb') as source, target.open('wb') as sink:
                     while block := source.read(2**20):
                         sink.write(block)
+                        if sink.tell() > limit:
+                            raise BagError(
+                                f'{file} unpacks to more than {_MAX_PACKING} times its size'
+                            )
             except (zstd.ZstdError, EOFError):
                 self.problems.append(f'{file.name} is cut off or damaged')
             except OSError as error:

@@ -76,17 +76,25 @@ class SqliteFile:
     def _database(self) -> sqlite3.Connection:
         # A connection must not be used across a fork.
         if self._connection is None or self._process != os.getpid():
-            # Immutable needs no lock files, so a read-only folder will do; but it passes over what
-            # a write-ahead log beside the file still holds.
-            log = self.path.with_name(self.path.name + '-wal')
-            mode = 'mode=ro' if log.exists() and log.stat().st_size else 'immutable=1'
-            self._connection = sqlite3.connect(
-                f'file:{quote(str(self.path.absolute()))}?{mode}', uri=True, check_same_thread=False
-            )
+            self._connection = self._connect()
             # Otherwise sqlite refuses every row of a file that is shorter than its header says.
             self._connection.execute('PRAGMA writable_schema = ON')
             self._process = os.getpid()
         return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file for reading, with the write-ahead log beside it if there is one."""
+        name = f'file:{quote(str(self.path.absolute()))}'
+        log = self.path.with_name(self.path.name + '-wal')
+        if log.exists() and log.stat().st_size:
+            connection = sqlite3.connect(f'{name}?mode=ro', uri=True, check_same_thread=False)
+            try:
+                connection.execute('SELECT count(*) FROM sqlite_master')
+                return connection
+            except sqlite3.OperationalError as error:
+                # Reading the log needs a lock file beside it, which a read-only folder refuses.
+                self.problem = f'{log.name} cannot be read ({error}), its messages are left out'
+        return sqlite3.connect(f'{name}?immutable=1', uri=True, check_same_thread=False)
 
     def __getstate__(self) -> dict[str, object]:
         state = self.__dict__.copy()

@@ -18,7 +18,7 @@ T_BASE_LIDAR = np.array([[1, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 2.0], [0, 0, 0,
 WALL = cv2.resize(
     np.random.default_rng(3).integers(20, 235, (24, 200, 3), np.uint8),
     (1600, 192),
-    interpolation=cv2.INTER_LINEAR,
+    interpolation=cv2.INTER_NEAREST,
 )
 
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import pickle
 import shutil
+import sqlite3
 import struct
 from pathlib import Path
 
@@ -283,6 +284,33 @@ def test_a_chunk_that_claims_to_unpack_to_gigabytes_is_refused(record, tmp_path,
     monkeypatch.setattr(storage_module, 'MAX_UNPACKED_BYTES', 100)
     bag = Bag(file)
     assert any('expected at most 100' in problem for problem in bag.problems)
+
+
+def test_a_packed_file_that_unpacks_to_far_more_is_refused(tmp_path):
+    bomb = tmp_path / 'bomb.mcap.zstd'
+    bomb.write_bytes(storage_module.zstd.compress(bytes(20_000_000)))
+    with pytest.raises(BagError, match='unpacks to more than 200 times its size'):
+        Bag(bomb)
+
+
+def test_messages_that_still_lie_in_the_write_ahead_log_are_read(record, tmp_path):
+    path = record(storage='sqlite3')
+    (file,) = path.glob('*.db3')
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute('PRAGMA journal_mode = WAL')
+    connection.execute('PRAGMA wal_autocheckpoint = 0')
+    (topic,) = connection.execute('SELECT id FROM topics WHERE name = ?', (IMAGE,)).fetchone()
+    connection.execute(
+        'INSERT INTO messages (topic_id, timestamp, data) VALUES (?, 1, ?)', (topic, b'new')
+    )
+    crashed = tmp_path / 'crashed'
+    shutil.copytree(path, crashed)
+    connection.close()
+    assert (crashed / f'{file.name}-wal').stat().st_size
+    bag = Bag(crashed)
+    assert bag.topics[IMAGE].count == 13
+    assert bag.raw(IMAGE, 0) == b'new'
+    assert bag.problems == []
 
 
 def record_bytes(opcode, body):

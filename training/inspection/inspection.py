@@ -23,7 +23,8 @@ MAX_DAMAGED = 0.2
 #: Mean gray values between which a frame is usable, and the blur above which it is not.
 BRIGHTNESS_RANGE = (25.0, 230.0)
 MAX_BLUR = 0.55
-#: Share of dark, blown or blurred frames above which the verdict mentions them, or turns.
+#: Share of dark, blown or blurred frames above which they are mentioned, and of dark or blown ones
+#: above which the verdict turns.
 MENTIONED, TOO_MANY = 0.1, 0.5
 #: Horizontal fields of view of cameras that depth is learned from, degrees.
 FIELD_OF_VIEW = (15.0, 150.0)
@@ -175,7 +176,8 @@ def _judge_frames(
     for name, share in shares.items():
         if share > MENTIONED:
             words = f'{share:.0%} of the frames are {name}'
-            (reasons if share > TOO_MANY else warnings).append(words)
+            # What is blurred in one recording may be all that a soft lens shows in another.
+            (reasons if share > TOO_MANY and name != 'blurred' else warnings).append(words)
     return facts | {
         'brightness_median': float(np.nanmedian(measures.brightness)),
         'dark_pixels': float(np.nanmean(measures.dark)),
