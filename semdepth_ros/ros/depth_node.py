@@ -17,7 +17,7 @@ from semdepth_ros.errors import SemdepthError
 from semdepth_ros.pipeline import FramePipeline
 from semdepth_ros.ros import parameters
 from semdepth_ros.ros.diagnostics import FrameStatistics
-from semdepth_ros.ros.health import health
+from semdepth_ros.ros.health import ENGINE_PATIENCE, health
 from semdepth_ros.ros.inputs import CameraInput
 from semdepth_ros.ros.mailbox import Mailbox
 from semdepth_ros.ros.odometry import MotionFromPoseNetwork, OdometryError, SpeedHistory
@@ -32,9 +32,6 @@ from semdepth_ros.ros.worker import Batch, Channel, Frame, Worker
 if TYPE_CHECKING:
     # It imports torch, which takes seconds: only configure waits for that.
     from semdepth_ros.ros.network import Network
-
-#: Seconds that the engine gets to finish its frame when the node is deactivated.
-_ENGINE_PATIENCE = 5.0
 
 #: Images of one camera that wait for those of the others.
 _SYNC_DEPTH = 10
@@ -51,6 +48,8 @@ class DepthNode(LifecycleNode):
         super().__init__('depth_node')
         self.parameters = parameters.declare(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        for text in parameters.misspelt(self):
+            self._log_warning(text)
         self._throttled = ThrottledLog()
         self._failure = ''
         self._network: Network | None = None
@@ -96,17 +95,17 @@ class DepthNode(LifecycleNode):
         try:
             self._start()
         except Exception as error:
-            self._stop(_ENGINE_PATIENCE)
+            self._stop(ENGINE_PATIENCE)
             return self._failed('activate', error)
         self._failure = ''
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and stop work; nothing is published from here on."""
-        if not self._stop(_ENGINE_PATIENCE):
+        if not self._stop(ENGINE_PATIENCE):
             # Freeing it under a running call would crash: it is left alone, and so is its memory.
             self._network = None
-            error = SemdepthError(f'the engine did not answer for {_ENGINE_PATIENCE:g} s')
+            error = SemdepthError(f'the engine did not answer for {ENGINE_PATIENCE:g} s')
             self._failed('deactivate', error)
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
@@ -118,7 +117,7 @@ class DepthNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End from any state."""
-        if not self._stop(_ENGINE_PATIENCE):
+        if not self._stop(ENGINE_PATIENCE):
             self._network = None
         self._release()
         return TransitionCallbackReturn.SUCCESS
@@ -306,7 +305,7 @@ class DepthNode(LifecycleNode):
             self._failure,
             self._network,
             self._channels,
-            self._worker is not None,
+            self._worker,
             self.parameters.image_timeout,
         )
         for entry in entries:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from semdepth_ros.ros.diagnostics import ERROR, OK, WARN, status
-from semdepth_ros.ros.worker import Channel
+from semdepth_ros.ros.worker import Channel, Worker
 
 if TYPE_CHECKING:
     from semdepth_ros.ros.network import Network
+
+#: Seconds after which an engine that has not answered is taken to hang.
+ENGINE_PATIENCE = 5.0
 
 
 def health(
@@ -19,7 +22,7 @@ def health(
     failure: str,
     network: Network | None,
     channels: Sequence[Channel],
-    is_active: bool,
+    worker: Worker | None,
     image_timeout: float,
 ) -> list[DiagnosticStatus]:
     """Return what /diagnostics shows.
@@ -29,16 +32,18 @@ def health(
         failure: why the last transition failed, or ''.
         network: while the node is configured.
         channels: while the node is configured.
-        is_active: whether the node works.
+        worker: while the node is active.
         image_timeout: seconds without an image that are an error.
     """
     return [
-        _engine_status(node, failure, network),
-        *(_camera_status(node, channel, is_active, image_timeout) for channel in channels),
+        _engine_status(node, failure, network, worker),
+        *(_camera_status(node, channel, worker is not None, image_timeout) for channel in channels),
     ]
 
 
-def _engine_status(node: str, failure: str, network: Network | None) -> DiagnosticStatus:
+def _engine_status(
+    node: str, failure: str, network: Network | None, worker: Worker | None
+) -> DiagnosticStatus:
     if network is None:
         level = ERROR if failure else OK
         return status(f'{node}: engine', level, failure or 'not configured', {})
@@ -52,6 +57,10 @@ def _engine_status(node: str, failure: str, network: Network | None) -> Diagnost
     }
     if failure:
         return status(f'{node}: engine', ERROR, failure, values)
+    busy = worker.busy_for() if worker is not None else 0.0
+    if busy > ENGINE_PATIENCE:
+        text = f'the engine has not answered for {busy:.0f} s'
+        return status(f'{node}: engine', ERROR, text, values)
     if not weights.card.trained:
         text = 'the weights are untrained: depth and labels mean nothing'
         return status(f'{node}: engine', WARN, text, values)

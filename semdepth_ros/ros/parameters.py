@@ -6,6 +6,7 @@ The table in the README is generated from here (`parameter_table`).
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import typing
 from collections.abc import Callable, Sequence
@@ -236,6 +237,22 @@ def declare(node: Node) -> Parameters:
         node.set_descriptor(field.name, _descriptor(field, types[field.name]))
         values[field.name] = value
     return Parameters(**values)
+
+
+def misspelt(node: Node) -> list[str]:
+    """Return a sentence for each override that is no parameter, but nearly one.
+
+    rclpy takes no notice of overrides that nobody declares, and has no public way to see them.
+    """
+    names = [field.name for field in dataclasses.fields(Parameters)]
+    sentences = []
+    for name in getattr(node, '_parameter_overrides', {}):
+        if not node.has_parameter(name):
+            sentences += [
+                f'parameter {name} is unknown and without effect: is {near} meant?'
+                for near in difflib.get_close_matches(name, names, n=1, cutoff=0.8)
+            ]
+    return sentences
 
 
 def _descriptor(field: dataclasses.Field, kind: Any) -> ParameterDescriptor:

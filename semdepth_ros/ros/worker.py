@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,7 @@ class Worker:
         self._stamp_age = stamp_age
         self._report = report
         self._stopped = threading.Event()
+        self._busy_since: float | None = None
         # A daemon, because an engine that hangs must not keep the process.
         self._thread = threading.Thread(target=self._run, name='depth worker', daemon=True)
         self._thread.start()
@@ -101,14 +103,22 @@ class Worker:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def busy_for(self) -> float:
+        """Return for how many seconds the frame in hand has been worked on."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
     def _run(self) -> None:
         while (batch := self._mailbox.take()) is not None:
+            self._busy_since = time.monotonic()
             try:
                 self._process(batch)
             except Exception as error:
                 # Whatever a frame brings, the next one gets its chance.
                 for channel in self._channels:
                     self._fail(channel, error)
+            finally:
+                self._busy_since = None
 
     def _process(self, batch: Batch) -> None:
         if not any(channel.outputs.heard() for channel in self._channels):

@@ -126,3 +126,11 @@ def test_rule_9_the_table_has_one_row_for_each_parameter():
         field.name for field in dataclasses.fields(Parameters)
     ]
     assert all(row.count(' | ') == 5 for row in rows)
+
+
+def test_a_misspelt_parameter_is_named_with_what_is_meant(node_with):
+    node = node_with(camera_hieght=1.65, somebody_elses=1)
+    parameters.declare(node)
+    assert parameters.misspelt(node) == [
+        'parameter camera_hieght is unknown and without effect: is camera_height meant?'
+    ]
