@@ -19,6 +19,9 @@ from semdepth_ros.camera import Camera, CameraError
 
 __all__ = ['Drive', 'Topics', 'open_drives']
 
+#: Frames that are tried until one can be decoded.
+_TRIALS = 50
+
 
 class Drive:
     """One camera's drive in one bag.
@@ -70,7 +73,7 @@ class Drive:
         self.stamps = self.frames.stamps
         self.frame_id = self.frames.frame_id()
         self.camera = _constant_camera(self._bag, self.topics.camera_info, rectified)
-        self._check_first_frame()
+        self._check_a_frame()
         self.tree = TransformTree.of_bag(self._bag)
         self.camera_height = self.tree.height(self.frame_id)
         self._read_motion()
@@ -112,6 +115,12 @@ class Drive:
         if self._motion is None:
             return float('nan')
         return float(self._motion.distance(self.stamps[start], self.stamps[end]))
+
+    def steps(self) -> np.ndarray:
+        """Return the metres driven from each frame to the next, (N - 1,), NaN where not known."""
+        if self._motion is None:
+            return np.full(max(0, len(self) - 1), np.nan)
+        return self._motion.distance(self.stamps[:-1], self.stamps[1:])
 
     @property
     def has_truth(self) -> bool:
@@ -158,10 +167,10 @@ class Drive:
                 f'{times[3]:.1f} s'
             )
 
-    def _check_first_frame(self) -> None:
+    def _check_a_frame(self) -> None:
         """Refuse images that contradict their camera_info before anybody trains on them."""
         error: BagError | None = None
-        for index in range(min(5, len(self))):
+        for index in np.unique(np.linspace(0, len(self) - 1, _TRIALS).astype(int)).tolist():
             try:
                 image = self.frames.image(index)
             except BagError as damaged:

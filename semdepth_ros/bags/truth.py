@@ -21,8 +21,9 @@ _TOLERANCE_NS = 50_000_000
 class Truth:
     """Depth truth on one topic, matched to images by the nearest stamp.
 
-    `source` is the camera of the images as recorded; its frame is `frame_id`. The motion of the
-    vehicle during a turn of the LiDAR is not compensated.
+    `source` is the camera of the images as recorded; its frame is `frame_id`. A depth image must be
+    aligned with the images, of any size. The motion of the vehicle during a turn of the LiDAR is
+    not compensated.
 
     Raises:
         BagError: if no transform leads from the LiDAR to the camera.

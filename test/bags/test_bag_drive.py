@@ -28,6 +28,7 @@ def test_a_drive_gives_frames_camera_speed_and_height(record):
     assert drive.has_speed
     assert drive.distance(2, 6) == pytest.approx(2.0)
     assert drive.distance(6, 2) == pytest.approx(2.0)
+    assert np.allclose(drive.steps(), [0.5] * 11)
     assert not drive.has_truth
     assert drive.problems == []
     for index in (11, 0, 5):
@@ -97,6 +98,22 @@ def test_images_that_contradict_camera_info_are_refused_at_once_or_one_by_one(re
     with pytest.raises(BagError, match='frame 7 is 64x40'):
         drive.image(7)
     assert drive.image(8).shape == (48, 64, 3)
+
+
+def test_damaged_frames_at_the_start_do_not_hide_the_rest(record):
+    path = record(frames=40)
+    (file,) = path.glob('*.mcap')
+    data = bytearray(file.read_bytes())
+    at = -1
+    for _ in range(9):
+        at = data.index(b'\x89PNG', at + 1)
+        data[at] = 0
+    file.write_bytes(data)
+    drive = Drive(path)
+    assert len(drive) == 40
+    with pytest.raises(BagError, match='frame 8 of /camera/image_rect/compressed, stamp'):
+        drive.image(8)
+    assert np.array_equal(drive.image(9), wall_image(9))
 
 
 def test_zero_intrinsics_are_refused_naming_the_message(record):

@@ -40,7 +40,7 @@ class Inspection:
         bag: its path as it was given.
         reasons: why it cannot be trained on; none if it can.
         warnings: what is worth knowing but no reason against it.
-        facts: everything measured, ready for JSON.
+        facts: everything measured, by topic; NaN where it cannot be.
         drive, measures, selection: for the picture sheet; None where the bag has no drive.
     """
 
@@ -60,13 +60,15 @@ class Inspection:
     def as_json(self) -> dict[str, Any]:
         """Return the whole result as plain values."""
         verdict = 'trainable' if self.is_trainable else 'not trainable'
-        return {
-            'bag': self.bag,
-            'verdict': verdict,
-            'reasons': self.reasons,
-            'warnings': self.warnings,
-            **self.facts,
-        }
+        return _plain(
+            {
+                'bag': self.bag,
+                'verdict': verdict,
+                'reasons': self.reasons,
+                'warnings': self.warnings,
+                **self.facts,
+            }
+        )
 
 
 def inspect(
@@ -78,7 +80,7 @@ def inspect(
     """Measure and judge one bag; `progress` is told frames done and in all.
 
     Raises:
-        BagError: if `path` is no bag at all. What is wrong inside of one is a reason instead.
+        BagError: if `path` does not exist. Whatever is wrong with what is there is a reason.
     """
     try:
         drive = Drive(path, topics, rectified)
@@ -86,7 +88,7 @@ def inspect(
         if not path.exists():
             raise
         return Inspection(str(path), [str(error)], [], {})
-    known = np.isfinite(_distances(drive))
+    known = np.isfinite(drive.steps())
     all_frames = not (len(known) and known.mean() >= 0.9)
     total, done = len(drive), 0
 
@@ -97,7 +99,7 @@ def inspect(
 
     measures = measure_frames(drive, all_frames, count)
     selection = select(
-        drive.stamps, measures.damaged, Motion(_distances(drive), measures.flow), SelectionConfig()
+        drive.stamps, measures.damaged, Motion(drive.steps(), measures.flow), SelectionConfig()
     )
     reasons: list[str] = []
     warnings = list(drive.problems)
@@ -113,10 +115,6 @@ def inspect(
     if len(selection.centers) < MIN_TRIPLETS:
         reasons.append(f'{selection}, expected at least {MIN_TRIPLETS} triplets')
     return Inspection(str(path), reasons, warnings, facts, drive, measures, selection)
-
-
-def _distances(drive: Drive) -> np.ndarray:
-    return np.array([drive.distance(i, i + 1) for i in range(len(drive) - 1)], np.float64)
 
 
 def _judge_time(drive: Drive, warnings: list[str]) -> dict[str, Any]:
@@ -140,7 +138,7 @@ def _judge_time(drive: Drive, warnings: list[str]) -> dict[str, Any]:
     return {
         'frames': len(drive),
         'duration_s': float(drive.stamps[-1] - drive.stamps[0]) * 1e-9,
-        'rate_hz': rate if math.isfinite(rate) else None,
+        'rate_hz': rate,
         'gaps': [
             {'after_frame': int(k), 'seconds': round(float(intervals[k]), 4)} for k in gaps[:100]
         ],
@@ -171,7 +169,7 @@ def _judge_frames(
     shares = {
         'dark': float((measures.brightness[good] < BRIGHTNESS_RANGE[0]).mean()),
         'blown': float((measures.brightness[good] > BRIGHTNESS_RANGE[1]).mean()),
-        'blurred': float((measures.blur[np.isfinite(measures.blur)] > MAX_BLUR).mean()),
+        'blurred': _mean(measures.blur[np.isfinite(measures.blur)] > MAX_BLUR),
     }
     for name, share in shares.items():
         if share > MENTIONED:
@@ -179,10 +177,10 @@ def _judge_frames(
             # What is blurred in one recording may be all that a soft lens shows in another.
             (reasons if share > TOO_MANY and name != 'blurred' else warnings).append(words)
     return facts | {
-        'brightness_median': float(np.nanmedian(measures.brightness)),
-        'dark_pixels': float(np.nanmean(measures.dark)),
-        'blown_pixels': float(np.nanmean(measures.bright)),
-        'blur_median': float(np.nanmedian(measures.blur)),
+        'brightness_median': float(np.median(measures.brightness[good])),
+        'dark_pixels': float(measures.dark[good].mean()),
+        'blown_pixels': float(measures.bright[good].mean()),
+        'blur_median': _median(measures.blur),
         **{f'{name}_frames': share for name, share in shares.items()},
     }
 
@@ -242,16 +240,15 @@ def _judge_motion(
             'no velocity on any topic: depth will be up to scale, which camera height can fix'
         )
     speed = drive.speed[np.isfinite(drive.speed)]
-    flow = measures.flow[np.isfinite(measures.flow)]
     return {
         'source': source,
         'known_by_odometry': selection.by_odometry,
         'static_share': static,
         'stride': selection.stride,
-        'speed_median_m_s': float(np.median(speed)) if len(speed) else None,
-        'speed_max_m_s': float(speed.max()) if len(speed) else None,
-        'distance_m': float(np.nansum(_distances(drive))) if len(speed) else None,
-        'flow_median_share_of_width': float(np.median(flow)) if len(flow) else None,
+        'speed_median_m_s': _median(drive.speed),
+        'speed_max_m_s': float(speed.max()) if len(speed) else math.nan,
+        'distance_m': float(np.nansum(drive.steps())) if len(speed) else math.nan,
+        'flow_median_share_of_width': _median(measures.flow),
     }
 
 
@@ -277,3 +274,22 @@ def field_of_view(camera: Camera) -> float:
     if camera.is_distorted and camera.distortion_model == 'equidistant':
         return math.degrees(left + right)
     return math.degrees(math.atan(left) + math.atan(right))
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median of what is known, NaN if nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else math.nan
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: no NaN, which becomes null."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

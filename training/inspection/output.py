@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ def describe(inspection: Inspection) -> str:
     if facts := inspection.facts:
         time, camera, motion, truth = (facts[key] for key in ('time', 'camera', 'motion', 'truth'))
         frames = facts['frames']
-        rate = f'{time["rate_hz"]:.2f} Hz' if time['rate_hz'] else 'one frame'
+        rate = f'{time["rate_hz"]:.2f} Hz' if time['frames'] > 1 else 'one frame'
         lines += [
             '  topics    ' + ', '.join(f'{k}: {v}' for k, v in facts['topics'].items() if v),
             f'  frames    {time["frames"]} in {time["duration_s"]:.1f} s, {rate}, '
@@ -40,7 +41,7 @@ def describe(inspection: Inspection) -> str:
         speed = motion['speed_median_m_s']
         lines += [
             f'  motion    by {motion["source"]}: {motion["static_share"]:.0%} static, '
-            + (f'{speed:.1f} m/s median' if speed is not None else 'speed unknown'),
+            + (f'{speed:.1f} m/s median' if math.isfinite(speed) else 'speed unknown'),
             f'  truth     {truth["topic"]}, {truth["pixels_covered"]:.1%} of the pixels'
             if truth['usable']
             else '  truth     none',
