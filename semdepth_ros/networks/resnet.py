@@ -123,6 +123,25 @@ class ResNet(nn.Module):
             features[4 * 2**index] = x
         return features
 
+    def load_imagenet(self, source: str | Path | None = None) -> None:
+        """Load ImageNet weights from wherever they are.
+
+        Args:
+            source: a file for `load_torchvision`, else a name or folder for `load_transformers`.
+
+        Raises:
+            EncoderWeightsError: when there is no source, or it cannot be read or does not fit.
+        """
+        if source is None:
+            raise EncoderWeightsError(
+                'ResNet has no encoder weights, expected a file in the format of torchvision '
+                'or the name of a model of transformers'
+            )
+        if Path(source).is_file() or Path(source).suffix in ('.pth', '.safetensors'):
+            self.load_torchvision(source)
+        else:
+            self.load_transformers(source)
+
     def load_torchvision(self, source: str | Path | Mapping[str, Tensor]) -> None:
         """Load weights in torchvision's format, such as `resnet18-f37072fd.pth`.
 
