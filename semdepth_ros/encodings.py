@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import types
+import zlib
 from typing import Any
 
 import cv2
@@ -21,8 +22,14 @@ try:
 except ImportError:
     simplejpeg = None
 
-#: Images with more pixels are refused: no camera on a robot has them, decompression bombs do.
-MAX_PIXELS = 100_000_000
+#: Images with more pixels are refused: hardly a camera has them, decompression bombs do. Decoding
+#: this many takes less than a gigabyte.
+MAX_PIXELS = 64_000_000
+#: A compressed file whose header claims more pixels a byte than this has a damaged header: a blank
+#: picture has some 170 as JPEG and 1030 as PNG.
+_MAX_PIXELS_PER_BYTE = 1200
+#: Progressive JPEGs refine all of the image in every scan; real ones have a dozen.
+_MAX_SCANS = 64
 
 # encoding -> channels, bytes per channel, and OpenCV's conversion to RGB (None: it is RGB or gray).
 # A generic 8UC3 or 8UC4 is taken in OpenCV's order, as RViz does.
@@ -153,19 +160,26 @@ def decode_compressed(format: str, data: Any, max_pixels: int = MAX_PIXELS) -> n
             encoded.tobytes().rfind(b'\xff\xd9') >= after_header
         )
     elif start == b'\x89PNG\r\n\x1a\n':
-        header = encoded[16:24].tobytes()
-        size = (int.from_bytes(header[:4], 'big'), int.from_bytes(header[4:], 'big'))
-        kind, whole = 'png', b'IEND' in encoded[-64:].tobytes()
+        kind, size, encoded = 'png', None, _essential_png(encoded)
+        if whole := encoded.size > 0:
+            width, height = encoded[16:24].view('>u4').tolist()
+            size = (width, height)
     else:
         raise EncodingError(
             f'compressed image (format {format!r}, {encoded.size} bytes) is neither jpeg nor png'
         )
     if size is None or not whole:
-        raise EncodingError(f'{kind} image of {encoded.size} bytes is truncated or damaged')
+        raise EncodingError(f'{kind} image of {len(data)} bytes is truncated or damaged')
     _check_size(kind, *size, max_pixels)
+    scans = encoded.tobytes().count(b'\xff\xda') if kind == 'jpeg' else 1
+    if size[0] * size[1] > _MAX_PIXELS_PER_BYTE * encoded.size or scans > _MAX_SCANS:
+        raise EncodingError(
+            f'{kind} image claims {size[0]}x{size[1]} pixels in {scans} scans and '
+            f'{encoded.size} bytes, which no camera makes'
+        )
     image = _decode_jpeg(encoded) if kind == 'jpeg' else _decode_by_opencv(encoded)
     if image is None or image.shape != (size[1], size[0], 3):
-        raise EncodingError(f'{kind} image of {encoded.size} bytes is truncated or damaged')
+        raise EncodingError(f'{kind} image of {len(data)} bytes is truncated or damaged')
     # image_transport says "rgb8; jpeg compressed rgb8" where it stored red and blue swapped.
     if ';' in format and 'compressed rgb' in format:
         image = image[..., ::-1]
@@ -188,6 +202,30 @@ def _decode_by_opencv(encoded: np.ndarray) -> np.ndarray | None:
     except cv2.error:
         return None
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _essential_png(encoded: np.ndarray) -> np.ndarray:
+    """Return a PNG without what an image needs not, empty if it is cut off or damaged.
+
+    Decoders allocate what the length of a chunk says and unpack text and profiles; so lengths and
+    checksums are checked here, and only header, palette and pixels are passed on.
+    """
+    data = encoded.tobytes()
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], 'big')
+        kind, checksum = data[at + 4 : at + 8], data[end - 4 : end]
+        is_first = at == 8
+        if end > len(data) or is_first != (kind == b'IHDR') or (is_first and end != 33):
+            break
+        if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(checksum, 'big'):
+            break
+        if kind in (b'IHDR', b'PLTE', b'IDAT', b'IEND'):
+            kept.append(data[at:end])
+        if kind == b'IEND':
+            return np.frombuffer(b''.join(kept), np.uint8)
+        at = end
+    return np.empty(0, np.uint8)
 
 
 def _jpeg_size(encoded: np.ndarray) -> tuple[tuple[int, int] | None, int]:

@@ -109,7 +109,7 @@ def test_rgb_is_a_view_and_not_a_copy():
         (('rgb8', 4, 2, 11, False, bytes(24)), 'has step 11, expected at least 12'),
         (('rgb8', 4, 2, 12, False, bytes(23)), 'has 23 bytes of data, expected 24'),
         (('rgb8', 4, 2, 12, False, bytes(25)), 'has 25 bytes of data, expected 24'),
-        (('mono8', 10**5, 10**5, 10**5, False, b''), 'expected at most 100,000,000 pixels'),
+        (('mono8', 10**5, 10**5, 10**5, False, b''), 'expected at most 64,000,000 pixels'),
         (('yuyv', 3, 2, 6, False, bytes(12)), 'expected an even width'),
         (('bayer_rggb8', 2, 2, 2, False, bytes(4)), 'expected at least 3x3'),
         (('32FC1', 2, 2, 8, False, bytes(16)), "encoding '32FC1' cannot be converted to colour"),
@@ -227,6 +227,52 @@ def test_a_decompression_bomb_is_refused_by_its_header():
     jpeg[at + 5 : at + 9] = struct.pack('>HH', 65535, 65535)
     with pytest.raises(EncodingError, match='jpeg image is 65535x65535, expected at most'):
         decode_compressed('jpeg', bytes(jpeg))
+
+
+def chunk(kind, body):
+    return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+
+
+def test_a_png_that_lies_about_the_length_of_its_parts_is_refused_before_decoding(monkeypatch):
+    monkeypatch.setattr(encodings, '_decode_by_opencv', lambda encoded: pytest.fail('was decoded'))
+    png = bytearray(encode('.png', smooth()))
+    at = png.index(b'IDAT')
+    png[at - 4 : at] = struct.pack('>I', 2**31 - 1)
+    with pytest.raises(EncodingError, match='truncated or damaged'):
+        decode_compressed('png', bytes(png))
+
+
+def test_what_a_png_holds_besides_pixels_is_not_even_unpacked(monkeypatch):
+    png = encode('.png', smooth())
+    bomb = chunk(b'zTXt', b'a\0\0' + zlib.compress(bytes(10**7)))
+    seen = []
+    decode = encodings._decode_by_opencv
+    monkeypatch.setattr(
+        encodings, '_decode_by_opencv', lambda encoded: seen.append(encoded) or decode(encoded)
+    )
+    image = decode_compressed('png', png[:33] + bomb + png[33:])
+    assert np.array_equal(image, smooth())
+    assert seen[0].tobytes() == png
+
+
+def test_more_pixels_or_scans_than_the_bytes_can_hold_are_refused_before_decoding(monkeypatch):
+    for name in ('_decode_jpeg', '_decode_by_opencv'):
+        monkeypatch.setattr(encodings, name, lambda encoded: pytest.fail('was decoded'))
+    jpeg = bytearray(encode('.jpg', smooth()))
+    at = jpeg.index(b'\xff\xc0')
+    jpeg[at + 5 : at + 9] = struct.pack('>HH', 7000, 8000)
+    with pytest.raises(EncodingError, match=r'claims 8000x7000 pixels in 1 scans and \d+ bytes'):
+        decode_compressed('jpeg', bytes(jpeg))
+    jpeg = encode('.jpg', smooth())
+    scan = jpeg[jpeg.index(b'\xff\xda') : -2]
+    with pytest.raises(EncodingError, match='in 101 scans'):
+        decode_compressed('jpeg', jpeg[:-2] + scan * 100 + b'\xff\xd9')
+
+
+@pytest.mark.parametrize('extension', ['.jpg', '.png'])
+def test_a_blank_picture_is_not_taken_for_a_bomb(extension):
+    blank = np.full((1080, 1920, 3), 7, np.uint8)
+    assert np.abs(decode_compressed('', encode(extension, blank)).astype(int) - 7).max() <= 1
 
 
 @settings(max_examples=150, deadline=None)

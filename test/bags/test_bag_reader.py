@@ -6,6 +6,7 @@ import pickle
 import shutil
 import sqlite3
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -385,3 +386,15 @@ def test_the_real_recordings_are_read_whole(shared_data):
         assert bag.topics[IMAGE].count == count
         assert bag.problems == []
         assert (np.diff(bag.header_stamps(IMAGE)) == 100_000_000).all()
+
+
+@pytest.mark.parametrize('kind', ['mcap-chunks', 'sqlite3', 'ros1-lz4'])
+def test_threads_may_read_one_bag_together(record, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(storage_module, 'CHUNK_CACHE_BYTES', 0)
+    noise = np.random.default_rng(1).integers(0, 255, (60, 48, 64, 3), np.uint8)
+    path = rewrite(record('original', frames=60, image=lambda k: noise[k]), tmp_path / 'b', kind)
+    bag = Bag(path)
+    numbers = np.random.default_rng(0).integers(0, 60, 300).tolist()
+    wanted = [bag.raw(IMAGE, k) for k in numbers]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda k: bag.raw(IMAGE, k), numbers)) == wanted
