@@ -7,22 +7,21 @@ import pytest
 
 @pytest.fixture(scope='session')
 def tiny_weights(tmp_path_factory):
-    """Return a small guided model with its pose network, random weights, input 320x96."""
+    """Return a small model with its pose network, random weights, input 320x96."""
     pytest.importorskip('rclpy')
     import torch
 
-    from semdepth_ros.networks.model import GuidanceConfig
-    from semdepth_ros.networks.pose import PoseNetwork
+    from semdepth_ros.networks.pose import PoseNet
     from semdepth_ros.weights import WeightsCard, save
     from semdepth_ros.weights.assemble import assemble_model
 
     model, config = assemble_model(
-        'resnet18', semantic='espnetv2', semantic_options={'scale': 0.5}, guidance=GuidanceConfig()
+        'efficientnet_lite0', semantic='espnetv2', semantic_options={'scale': 0.5}
     )
     torch.manual_seed(0)
     card = WeightsCard(config, 320, 96, scale='metric', focal_length=200.0, trained=True)
     path = tmp_path_factory.mktemp('weights') / 'tiny.safetensors'
-    save(path, model, card, PoseNetwork())
+    save(path, model, card, PoseNet())
     return path
 
 

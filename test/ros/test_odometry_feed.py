@@ -78,10 +78,10 @@ def test_a_gap_or_a_jump_back_between_frames_starts_anew():
 
 
 def test_the_pose_network_of_the_package_is_asked_in_its_own_form():
-    from semdepth_ros.networks.pose import PoseNetwork
+    from semdepth_ros.networks.pose import PoseNet
 
     torch.manual_seed(0)
-    motion = MotionFromPoseNetwork(PoseNetwork().eval(), speeds((0, 10.0), (1, 10.0)))
+    motion = MotionFromPoseNetwork(PoseNet().eval(), speeds((0, 10.0), (1, 10.0)))
     image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
     found = [pair for n in range(3) for pair in motion.add(n * SECOND // 10, image)]
     assert len(found) == 2
