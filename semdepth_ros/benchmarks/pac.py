@@ -37,7 +37,7 @@ def measure(cases: tuple[tuple[int, int, int, int], ...] = CASES, rounds: int = 
     if torch.cuda.is_available() and triton_form() is not None:
         rows += _triton_rows(_title(cases[0]), _inputs(*cases[0]), rounds)
     notes = (
-        f'{_GUIDE_CHANNELS} guidance channels, batch 1, float32, {torch.get_num_threads()} threads.',
+        f'{_GUIDE_CHANNELS} guidance channels, float32, {torch.get_num_threads()} threads.',
         'unfold: the textbook form, written by this project as the reference of its tests.',
         'MiB: peak of what torch allocates in one call, inputs apart.',
     )
