@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--convoy',
         type=float,
         default=config.convoy,
-        help="share of the time, 0 to 1, in which cars ahead keep exactly the camera's speed",
+        help="share of the way, 0 to 1, on which cars ahead keep exactly the camera's speed",
     )
     add('--convoy-cars', type=int, default=config.convoy_cars, help='how many cars drive so')
     add('--standstill', type=float, default=config.standstill, help='share of the time, 0 to 0.8')

@@ -1,7 +1,7 @@
 """One image that holds every texture of a world at every resolution, sampled without aliasing.
 
-Each texture is stored as a ripmap: reduced by powers of two in u and in v independently. Streets are
-seen at grazing angles, where an ordinary mipmap would blur the lane marks away or let them shimmer.
+Each texture is stored as a ripmap: reduced by powers of two in u and in v independently. Streets
+are seen at grazing angles, where a mipmap would blur the lane marks away or let them shimmer.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _pyramid(alpha: np.ndarray) -> list[np.ndarray]:
 
 
 def _shelves(blocks: list[tuple[int, int]], width: int) -> tuple[list[tuple[int, int]], int]:
-    """Place blocks (width, height) on shelves, tallest first; return their corners and the height."""
+    """Place blocks (width, height) on shelves, tallest first; return corners and total height."""
     corners = [(0, 0)] * len(blocks)
     x = y = shelf = 0
     for index in sorted(range(len(blocks)), key=lambda k: -blocks[k][1]):

@@ -26,10 +26,10 @@ def write_street_bag(
     """Write frames of a drive (all by default) to a new bag; return how many.
 
     `/camera/image_rect/compressed` (jpeg; uncompressed without the suffix if `raw`),
-    `/camera/camera_info`, `/odom` (pose and twist of base_link), `/tf_static` (base_link to camera),
-    `/truth/depth/image_rect` (32FC1), `/truth/depth/camera_info`, `/truth/label_mask` (mono8). A
-    distorted camera's images are called `/camera/image_raw`; the truth stays rectified: that of the
-    pinhole camera with the same intrinsics.
+    `/camera/camera_info`, `/odom` (pose and twist of base_link), `/tf_static` (base_link to
+    camera), `/truth/depth/image_rect` (32FC1), `/truth/depth/camera_info`, `/truth/label_mask`
+    (mono8). A distorted camera's images are called `/camera/image_raw`; the truth stays rectified:
+    that of the pinhole camera with the same intrinsics.
 
     Ctrl-C leaves a whole, shorter bag; any error leaves none.
 

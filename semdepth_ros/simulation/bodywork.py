@@ -146,7 +146,7 @@ def _painted(rng: np.random.Generator, color: np.ndarray) -> np.ndarray:
 
 
 def _glass(rng: np.random.Generator) -> np.ndarray:
-    image = grain(rng, (_SIZE, _SIZE), (44, 52, 58), 0.35, 1.4)
+    image = grain(rng, (_SIZE, _SIZE), (44, 52, 58), 0.22, 1.4)
     return np.clip(image + np.linspace(45, 0, _SIZE)[:, None, None], 0, 255)
 
 

@@ -34,7 +34,7 @@ class StreetConfig:
         speed: Mean speed in m/s while driving (None: 7 to 13).
         standstill: Share of the time, 0 to 0.8, in which the camera stands still.
         traffic: Density of vehicles, oncoming, neighbouring and parked, 0 to 1.
-        convoy: Share of the time, 0 to 1, in which cars ahead keep exactly the camera's speed, the
+        convoy: Share of the way, 0 to 1, on which cars ahead keep exactly the camera's speed, the
             case that teaches self-supervised training infinite depth.
         convoy_cars: How many cars drive so: the first in the camera's lane, others around it.
         camera_height: Metres above the road (None: 1.2 to 1.8).

@@ -34,8 +34,9 @@ class StreetFrame:
         label: (H, W) uint8 Cityscapes train ids.
         instance: (H, W) int32, the same for an object in every frame; 0 for what is none.
         moving: (H, W) bool, true on vehicles in traffic (a convoy that waits included).
+        convoy: Whether cars ahead keep exactly the camera's speed.
         T_world_base: (4, 4) float64, base_link's points to the world: on the ground, x forward.
-        T_world_camera: (4, 4) float64, the optical frame's points to the world; z = 0 is the ground.
+        T_world_camera: (4, 4) float64, the optical frame's points to the world (ground: z = 0).
         speed: m/s over ground.
         yaw_rate: rad/s, positive to the left.
         camera: Size, intrinsics and distortion.
@@ -47,6 +48,7 @@ class StreetFrame:
     label: np.ndarray
     instance: np.ndarray
     moving: np.ndarray
+    convoy: bool
     T_world_base: np.ndarray
     T_world_camera: np.ndarray
     speed: float
@@ -75,12 +77,14 @@ class StreetDrive:
         #: Metres of the camera above the ground.
         self.camera_height = float(height if config.camera_height is None else config.camera_height)
         self._pitch = float(pitch if config.camera_pitch is None else config.camera_pitch)
+        #: How the camera moves.
         self.ego = EgoMotion(rng, config, street, lane)
+        #: The road's centre line.
         self.line = CentreLine(rng, self.ego.length)
         materials = Materials(rng, street, verge=not urban or bool(rng.random() < 0.3))
         parked = config.traffic * rng.uniform(0.4, 1.6)
         self._scenery = Scenery(config.seed, self.line, street, materials, urban, min(parked, 0.95))
-        self.traffic = Traffic(config, self.line, street, materials, self.ego, lane)
+        self._traffic = Traffic(config, self.line, street, materials, self.ego, lane)
         self._renderer = Renderer(SampleRays(config.camera), self.line, materials, Light.draw(rng))
 
     def __len__(self) -> int:
@@ -124,12 +128,13 @@ class StreetDrive:
         x, y, yaw = self.ego.pose(time, self.line)
         T_world_base = _pose(x, y, yaw, self.ego.pitch(time))
         T_world_camera = T_world_base @ self.T_base_camera
-        pieces = [self._scenery.around(self.ego.s(time)), self.traffic.at(time)]
+        pieces = [self._scenery.around(self.ego.s(time)), self._traffic.at(time)]
         rendering = self._renderer.render(Pieces.joined(pieces), T_world_camera)
         speed, yaw_rate = self.ego.twist(time, self.line)
         return StreetFrame(
             stamp_ns=_START_NS + round(time * 1e9),
             **{f.name: getattr(rendering, f.name) for f in dataclasses.fields(rendering)},
+            convoy=self._traffic.convoy_holds(time),
             T_world_base=T_world_base,
             T_world_camera=T_world_camera,
             speed=speed,

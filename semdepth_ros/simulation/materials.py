@@ -6,6 +6,7 @@ import numpy as np
 
 from semdepth_ros.simulation import bodywork, surfaces
 from semdepth_ros.simulation.atlas import Atlas, Texture
+from semdepth_ros.simulation.ground import ground_texture
 from semdepth_ros.simulation.quads import Quads
 from semdepth_ros.simulation.road import CrossSection
 
@@ -25,7 +26,7 @@ class Materials:
     def __init__(self, rng: np.random.Generator, street: CrossSection, verge: bool) -> None:
         self._textures: list[Texture] = []
         self._layers: dict[str, list[int]] = {}
-        ground, self.ground_label = surfaces.ground(rng, street, verge)
+        ground, self.ground_label = ground_texture(rng, street, verge)
         self._add('ground', ground)
         self._add('sky', surfaces.sky(rng))
         self.stains = surfaces.stains(rng)

@@ -27,14 +27,13 @@ class EgoMotion:
         lane: int,
     ) -> None:
         self.mean_speed = float(rng.uniform(7, 13)) if config.speed is None else config.speed
-        self._standstill = config.standstill
         self._sway = rng.uniform(0.05, 0.35, 2), rng.uniform(0, 6.3, 2), np.array([34.0, 75.0])
         self._bounce = np.radians(rng.uniform(0.05, 0.3, 2)), rng.uniform(0, 6.3, 2)
         self._lane = street.lane(lane)
         phase = rng.uniform(0, 2 * np.pi)
         self._time = np.arange(-1.0, config.frames / config.rate + 1.0, _STEP)
         speed = self.mean_speed * (1 + 0.2 * np.sin(2 * np.pi * self._time / 17 + phase))
-        speed *= _stopping(self._time, config.standstill)
+        speed *= _stopping(self._time, config.standstill, config.frames / config.rate)
         self._s = np.concatenate([[0], np.cumsum((speed[1:] + speed[:-1]) * (_STEP / 2))])
         self._s -= np.interp(0.0, self._time, self._s)
 
@@ -72,14 +71,13 @@ class EgoMotion:
         return self._lane + float(amplitudes @ np.sin(2 * np.pi * s / waves + phases)) * 0.7
 
 
-def _stopping(time: np.ndarray, standstill: float) -> np.ndarray:
-    """Return the factor on the speed: 0 for the share `standstill` of each cycle, last in it."""
+def _stopping(time: np.ndarray, standstill: float, duration: float) -> np.ndarray:
+    """Return the factor on the speed: 0 for the share `standstill` of each cycle, at its end."""
     if standstill == 0:
         return np.ones_like(time)
-    stop = standstill * _CYCLE
-    # Distance in time from the middle of the stop.
-    away = np.abs(
-        (time + stop / 2) % _CYCLE - _CYCLE / 2 - (_CYCLE - stop) / 2 + (_CYCLE / 2 - stop / 2)
-    )
-    ramp = np.clip((away - stop / 2) / _RAMP, 0, 1)
-    return ramp * ramp * (3 - 2 * ramp)
+    cycle = min(_CYCLE, duration)
+    stop = standstill * cycle
+    ramp = min(_RAMP, (cycle - stop) / 3)
+    from_middle = np.abs((time + (stop - cycle) / 2) % cycle - cycle / 2)
+    share = np.clip((from_middle - stop / 2) / ramp, 0, 1)
+    return share * share * (3 - 2 * share)

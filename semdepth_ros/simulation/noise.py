@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
+
+#: Patterns of each kind; textures take them shifted and mirrored.
+_VARIANTS = 4
 
 
 def fractal(rng: np.random.Generator, height: int, width: int, slope: float = 1.0) -> np.ndarray:
@@ -11,6 +16,14 @@ def fractal(rng: np.random.Generator, height: int, width: int, slope: float = 1.
     `slope` is that of the amplitude over frequency: 0 is white, 1 has detail at every scale, 2 is
     smooth like clouds.
     """
+    noise = _pattern(height, width, slope, int(rng.integers(_VARIANTS)))
+    noise = np.roll(noise, (rng.integers(height), rng.integers(width)), axis=(0, 1))
+    return noise[:: rng.choice([1, -1]), :: rng.choice([1, -1])].copy()
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(height: int, width: int, slope: float, variant: int) -> np.ndarray:
+    rng = np.random.default_rng((height, width, round(slope * 1000), variant))
     fy = np.fft.fftfreq(height)[:, None] * height
     fx = np.fft.rfftfreq(width)[None, :] * width
     frequency = np.hypot(fx, fy)

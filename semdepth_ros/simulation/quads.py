@@ -74,7 +74,7 @@ class Quads:
         )
 
 
-Vector = Sequence[float]
+Vector = Sequence[float] | np.ndarray
 _WHITE = (1.0, 1.0, 1.0)
 
 

@@ -15,16 +15,12 @@ import numpy as np
 
 from semdepth_ros.camera import Camera
 from semdepth_ros.classes import SKY
+from semdepth_ros.simulation.ground import GROUND_PERIOD, GROUND_REACH, GROUND_STRIP
 from semdepth_ros.simulation.materials import Materials
 from semdepth_ros.simulation.rays import SampleRays
 from semdepth_ros.simulation.road import CentreLine
 from semdepth_ros.simulation.scenery import Pieces
-from semdepth_ros.simulation.surfaces import (
-    GROUND_PERIOD,
-    GROUND_REACH,
-    GROUND_STRIP,
-    SKY_TANGENT,
-)
+from semdepth_ros.simulation.surfaces import SKY_TANGENT
 from semdepth_ros.simulation.view import View
 
 #: Metres that the pattern of large stains covers.
@@ -56,7 +52,7 @@ class Light:
         )
         sun = rng.uniform(0.1, 0.6)
         warmth = np.array([1.0, 1.0, 1.0]) + rng.uniform(-0.05, 0.05) * np.array([1, 0, -1])
-        return cls(direction, sun, rng.uniform(0.72, 1.05) * (1 - 0.65 * sun) * warmth)
+        return cls(direction, sun, rng.uniform(0.85, 1.2) * (1 - 0.65 * sun) * warmth)
 
     def on(self, normals: np.ndarray) -> np.ndarray:
         """Return the factor (N, 3) on the colour of surfaces with these unit normals (N, 3)."""

@@ -1,139 +1,23 @@
-"""Textures of what stands still: ground, walls, roofs, plants, signs and the sky."""
+"""Textures of what stands still: walls, roofs, plants, signs, people and the sky."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from semdepth_ros.classes import ROAD, SIDEWALK, TERRAIN
 from semdepth_ros.simulation.atlas import Texture
 from semdepth_ros.simulation.noise import fractal, grain
-from semdepth_ros.simulation.road import CrossSection
 
 SIZE = 256
-#: The ground texture repeats along the road after this many metres ...
-GROUND_PERIOD = 48.0
-#: ... and reaches so far to either side.
-GROUND_REACH = 20.0
-#: Its outer metres are open land, which goes on, mirrored, to the horizon.
-GROUND_STRIP = 4.0
-_GROUND_SIZE = (1024, 2048)  # across, along
 #: Metres of wall that a facade texture covers: two bays, two storeys.
 FACADE_TILE = 6.4
 #: The sky texture spans all azimuths and elevations up to this tangent.
 SKY_TANGENT = 1.2
 
 
-def ground(
-    rng: np.random.Generator, street: CrossSection, verge: bool
-) -> tuple[Texture, np.ndarray]:
-    """Return the ground's texture (across, along) and its label for every row.
-
-    Rows run from d = -GROUND_REACH to +GROUND_REACH. `verge` has grass beyond the pavement, else
-    the ground is paved up to the walls.
-    """
-    rows, columns = _GROUND_SIZE
-    d = np.abs((np.arange(rows) + 0.5) / rows * 2 - 1) * GROUND_REACH
-    gray = rng.uniform(70, 115)
-    warm = rng.uniform(-6, 8)
-    road = grain(rng, (rows, columns), (gray + warm, gray, gray - warm), 0.10, 0.6)
-    _wear(rng, road, street)
-    grass = grain(rng, (rows, columns), _grass_color(rng), 0.28, 0.55)
-    paving = grain(rng, (rows, columns), (rng.uniform(115, 165),) * 3, 0.09, 0.6)
-    _slabs(rng, paving)
-    on_road, on_pavement = d < street.kerb, (d >= street.kerb) & (d < street.edge)
-    paved = on_pavement | ((d >= street.edge) & (not verge) & (d < GROUND_REACH - GROUND_STRIP))
-    image = np.where(on_road[:, None, None], road, np.where(paved[:, None, None], paving, grass))
-    _marks(rng, image, street)
-    label = np.full(rows, TERRAIN, np.uint8)
-    label[paved] = SIDEWALK
-    label[on_road] = ROAD
-    return Texture(image.astype(np.uint8)), label
-
-
-def _row(d: float) -> int:
-    return round((d / GROUND_REACH + 1) / 2 * _GROUND_SIZE[0])
-
-
-def _column(s: float) -> int:
-    return round(s / GROUND_PERIOD * _GROUND_SIZE[1])
-
-
-def _wear(rng: np.random.Generator, road: np.ndarray, street: CrossSection) -> None:
-    """Wheel tracks, patches, cracks and manholes."""
-    rows = (np.arange(len(road)) + 0.5) / len(road) * 2 * GROUND_REACH - GROUND_REACH
-    track = np.cos((np.abs(rows) % street.lane_width) / street.lane_width * 4 * np.pi)
-    road *= (1 + 0.05 * track)[:, None, None]
-    for _ in range(rng.integers(4, 12)):
-        s, d = rng.uniform(0, GROUND_PERIOD - 6), rng.uniform(-street.kerb, street.kerb)
-        s1, d1 = s + rng.uniform(0.8, 6), d + rng.uniform(0.4, 2.5)
-        patch = road[_row(d) : _row(d1), _column(s) : _column(s1)]
-        patch *= rng.uniform(0.65, 1.2)
-    for _ in range(rng.integers(5, 20)):
-        start = np.array([rng.uniform(0, GROUND_PERIOD), rng.uniform(-street.kerb, street.kerb)])
-        steps = rng.normal(0, 0.5, (12, 2)) + rng.normal(0, 0.4, 2)
-        line = [(_column(s), _row(d)) for s, d in start + np.cumsum(steps, 0)]
-        shade = float(road.mean() * 0.55)
-        cv2.polylines(road, [np.array(line, np.int32)], False, (shade,) * 3, 2, cv2.LINE_AA)
-    for _ in range(3):
-        center = (_column(rng.uniform(2, 46)), _row(rng.uniform(-street.kerb, street.kerb)))
-        axes = (_column(0.35), round(0.35 * _GROUND_SIZE[0] / (2 * GROUND_REACH)))
-        cv2.ellipse(road, center, axes, 0, 0, 360, (52, 50, 48), -1, cv2.LINE_AA)
-        cv2.ellipse(road, center, axes, 0, 0, 360, (128, 126, 122), 1, cv2.LINE_AA)
-
-
-def _slabs(rng: np.random.Generator, paving: np.ndarray) -> None:
-    size = rng.choice([0.5, 1.0])
-    for s in np.arange(0, GROUND_PERIOD, size):
-        for d in np.arange(-GROUND_REACH, GROUND_REACH, size):
-            slab = paving[_row(d) : _row(d + size), _column(s) : _column(s + size)]
-            slab *= rng.uniform(0.85, 1.1)
-    for s in np.arange(0, GROUND_PERIOD, size):
-        paving[:, _column(s) : _column(s) + 2] *= 0.75
-    for d in np.arange(-GROUND_REACH, GROUND_REACH, size):
-        paving[_row(d) : _row(d) + 1] *= 0.75
-
-
-def _marks(rng: np.random.Generator, image: np.ndarray, street: CrossSection) -> None:
-    """Lane marks, edge lines, parking bays and kerb stones."""
-    paint = rng.uniform(0.5, 0.9)
-
-    def line(d: float, width: float, spans: list[tuple[float, float]]) -> None:
-        for s0, s1 in spans:
-            area = image[_row(d - width / 2) : _row(d + width / 2), _column(s0) : _column(s1)]
-            worn = np.clip(paint + 0.25 * rng.standard_normal(area.shape[:2]), 0, 1)[..., None]
-            area += (np.array([225, 225, 218]) - area) * worn
-
-    whole = [(0.0, GROUND_PERIOD)]
-    dash = rng.choice([3.0, 4.0])
-    gap = rng.choice([4.0, 8.0])
-    period = GROUND_PERIOD / round(GROUND_PERIOD / (dash + gap))
-    dashes = [(s, s + dash) for s in np.arange(0, GROUND_PERIOD - 1, period)]
-    line(0, 0.16, whole if rng.random() < 0.35 else dashes)
-    for side in (-1, 1):
-        for k in range(1, street.lanes):
-            line(side * k * street.lane_width, 0.14, dashes)
-        edge = street.lanes * street.lane_width
-        if street.parking:
-            line(side * edge, 0.12, [(s, s + 1.2) for s in np.arange(0, GROUND_PERIOD, 6.0)])
-        elif rng.random() < 0.7:
-            line(side * (edge - 0.2), 0.14, whole)
-        if street.pavement:
-            # A kerb stone: a bright top, a dark gutter before it.
-            stone = image[
-                slice(*sorted((_row(side * street.kerb), _row(side * (street.kerb + 0.2)))))
-            ]
-            stone *= 0.35
-            stone += 105
-            for s in np.arange(0, GROUND_PERIOD, 1.0):
-                stone[:, _column(s) : _column(s) + 2] *= 0.6
-            gutter = slice(*sorted((_row(side * (street.kerb - 0.12)), _row(side * street.kerb))))
-            image[gutter] *= 0.55
-
-
-def _grass_color(rng: np.random.Generator) -> tuple[float, float, float]:
-    green = rng.uniform(85, 130)
-    return green * rng.uniform(0.75, 1.15), green, green * rng.uniform(0.4, 0.6)
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """Return a picture as uint8, clipped."""
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def wall_color(rng: np.random.Generator) -> tuple[float, float, float]:
@@ -150,7 +34,7 @@ def facade(rng: np.random.Generator) -> Texture:
     """Return two bays by two storeys of a wall with windows."""
     image = _masonry(rng, wall_color(rng), brick=rng.random() < 0.4)
     half = SIZE // 2
-    wide, tall = rng.integers(38, 86), rng.integers(50, 90)
+    wide, tall = int(rng.integers(38, 86)), int(rng.integers(50, 90))
     frame = tuple(float(c) for c in np.array([1, 1, 1]) * rng.choice([235, 90, 60, 200]))
     for i in range(2):
         for j in range(2):
@@ -160,7 +44,7 @@ def facade(rng: np.random.Generator) -> Texture:
     if rng.random() < 0.5:
         image[half - 8 : half - 2] *= 0.8
         image[half - 10 : half - 8] *= 1.15
-    return Texture(np.clip(image, 0, 255).astype(np.uint8))
+    return Texture(to_bytes(image))
 
 
 def _window(
@@ -173,8 +57,8 @@ def _window(
     frame: tuple[float, ...],
 ) -> None:
     cv2.rectangle(image, (x0 - 3, y0 - 3), (x0 + wide + 2, y0 + tall + 2), frame, -1)
-    glass = np.linspace(rng.uniform(50, 120), rng.uniform(20, 60), tall, dtype=np.float32)[:, None]
-    glass = glass * (1 + 0.25 * fractal(rng, tall, wide, 1.3))
+    mirrored = np.linspace(rng.uniform(50, 120), rng.uniform(20, 60), tall)[:, None]
+    glass = mirrored * (1 + 0.25 * fractal(rng, tall, wide, 1.3))
     image[y0 : y0 + tall, x0 : x0 + wide] = glass[..., None] * np.array([0.9, 1.0, 1.12])
     if rng.random() < 0.5:
         drop = rng.integers(tall // 6, tall // 2)
@@ -201,15 +85,15 @@ def _masonry(
 
 def blind_wall(rng: np.random.Generator) -> Texture:
     """Return a wall without windows."""
-    return Texture(_masonry(rng, wall_color(rng), rng.random() < 0.5).astype(np.uint8))
+    return Texture(to_bytes(_masonry(rng, wall_color(rng), rng.random() < 0.5)))
 
 
 def shop(rng: np.random.Generator) -> Texture:
     """Return a ground floor, 6.4 m wide and one storey high: windows, a door, a sign."""
     image = grain(rng, (SIZE, SIZE), wall_color(rng), 0.08)
-    sign = rng.uniform(20, 230, 3)
+    sign = rng.uniform(30, 200) + rng.uniform(-50, 50, 3)
     image[30:70] = sign * (1 + 0.05 * fractal(rng, 40, SIZE)[..., None])
-    letters = 255 - sign
+    letters = np.full(3, 230.0 if sign.mean() < 120 else 40.0)
     x = int(rng.integers(10, 60))
     while x < 200:
         w, h = int(rng.integers(6, 16)), int(rng.integers(12, 26))
@@ -220,7 +104,7 @@ def shop(rng: np.random.Generator) -> Texture:
         pane = 45 + 22 * fractal(rng, tall, x1 - x0, 0.9)
         image[80 : 80 + tall, x0:x1] = np.clip(pane, 8, 170)[..., None] * np.array([1, 1.03, 1.08])
         cv2.rectangle(image, (x0, 80), (x1, 80 + tall), tuple(map(float, sign * 0.7)), 3)
-    return Texture(np.clip(image, 0, 255).astype(np.uint8))
+    return Texture(to_bytes(image))
 
 
 def roof(rng: np.random.Generator) -> Texture:
@@ -232,7 +116,7 @@ def roof(rng: np.random.Generator) -> Texture:
         for x in range((y // 16 % 2) * 8, SIZE, 16):
             image[y : y + 16, x : x + 2] *= 0.75
             image[y : y + 16, x : x + 16] *= rng.uniform(0.85, 1.12)
-    return Texture(np.clip(image, 0, 255).astype(np.uint8))
+    return Texture(to_bytes(image))
 
 
 def gable(rng: np.random.Generator) -> Texture:
@@ -241,7 +125,7 @@ def gable(rng: np.random.Generator) -> Texture:
     cv2.fillConvexPoly(alpha, np.array([[0, SIZE], [SIZE // 2, 0], [SIZE, SIZE]]), 255)
     image = _masonry(rng, wall_color(rng), False)
     _window(rng, image, 108, 150, 40, 60, (230.0, 230.0, 230.0))
-    return Texture(np.clip(image, 0, 255).astype(np.uint8), alpha, repeat=False)
+    return Texture(to_bytes(image), alpha, repeat=False)
 
 
 def leaves(rng: np.random.Generator, cut: bool) -> Texture:
@@ -252,9 +136,9 @@ def leaves(rng: np.random.Generator, cut: bool) -> Texture:
     for _ in range(700):
         center = tuple(int(c) for c in rng.integers(0, SIZE, 2))
         axes = (int(rng.integers(3, 9)), int(rng.integers(2, 4)))
-        color = tuple(float(c) for c in base * rng.uniform(0.45, 1.6))
-        cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA)
-    color = np.clip(image, 0, 255).astype(np.uint8)
+        shade = tuple(float(c) for c in base * rng.uniform(0.45, 1.6))
+        cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, shade, -1, cv2.LINE_AA)
+    color = to_bytes(image)
     if not cut:
         return Texture(color)
     y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
@@ -269,14 +153,14 @@ def treeline(rng: np.random.Generator) -> Texture:
     color[180:] *= 0.55 + 0.12 * trunks[..., None]
     top = 60 + 24 * fractal(rng, 1, SIZE, 1.2)[0]
     alpha = np.where(np.arange(SIZE)[:, None] > top, 255, 0).astype(np.uint8)
-    return Texture(np.clip(color, 0, 255).astype(np.uint8), alpha)
+    return Texture(to_bytes(color), alpha)
 
 
 def bark(rng: np.random.Generator) -> Texture:
     """Return a trunk's surface."""
     image = grain(rng, (SIZE, SIZE), (92, 76, 60), 0.2)
     image *= (1 + 0.3 * fractal(rng, 1, SIZE, 0.5))[..., None]
-    return Texture(np.clip(image, 0, 255).astype(np.uint8))
+    return Texture(to_bytes(image))
 
 
 def plain(rng: np.random.Generator, gray: float) -> Texture:
@@ -289,7 +173,7 @@ def fence(rng: np.random.Generator) -> Texture:
     color = (150, 126, 96) if rng.random() < 0.6 else (90, 96, 92)
     alpha = np.zeros((SIZE, SIZE), np.uint8)
     for x in range(4, SIZE, 32):
-        alpha[10:, x : x + 20] = 255
+        alpha[10:, x : x + 26] = 255
     for y in (60, 190):
         alpha[y : y + 18] = 255
     return Texture(grain(rng, (SIZE, SIZE), color, 0.2).astype(np.uint8), alpha)
@@ -323,7 +207,7 @@ def sign(rng: np.random.Generator, kind: int) -> Texture:
             width = int(rng.integers(80, 200))
             cv2.rectangle(image, (28, y - 10), (28 + width, y + 10), (240.0,) * 3, -1)
     image *= 1 + 0.03 * fractal(rng, SIZE, SIZE)[..., None]
-    return Texture(np.clip(image, 0, 255).astype(np.uint8), alpha, repeat=False)
+    return Texture(to_bytes(image), alpha, repeat=False)
 
 
 def traffic_light(rng: np.random.Generator) -> Texture:
@@ -335,27 +219,26 @@ def traffic_light(rng: np.random.Generator) -> Texture:
         cv2.ellipse(
             image, (128, 46 + 82 * k), (90, 34), 0, 0, 360, tuple(c * shade for c in color), -1
         )
-    return Texture(np.clip(image, 0, 255).astype(np.uint8), repeat=False)
+    return Texture(to_bytes(image), repeat=False)
 
 
 def person(rng: np.random.Generator) -> Texture:
-    """Return somebody standing or walking, cut out."""
+    """Return somebody standing or walking, cut out; twice as high as wide on the street."""
     image = np.empty((SIZE, SIZE, 3), np.float32)
-    coat, legs = rng.uniform(20, 200, 3), rng.uniform(20, 110, 3)
-    image[:] = coat
-    image[140:] = legs
-    image[:42] = (190, 150, 125) if rng.random() < 0.6 else (110, 78, 60)
-    image[:22] = rng.uniform(20, 110)
-    image[242:] = 25
-    image *= (1 + 0.12 * fractal(rng, SIZE, SIZE, 0.9))[..., None]
+    image[:] = rng.uniform(25, 170) + rng.uniform(-30, 30, 3)
+    image[134:] = rng.uniform(20, 100) + rng.uniform(-15, 20, 3)
+    image[:40] = (190, 150, 125) if rng.random() < 0.6 else (110, 78, 60)
+    image[:18] = rng.uniform(20, 110)
+    image[240:] = 25
+    image *= (1 + 0.15 * fractal(rng, SIZE, SIZE, 0.9))[..., None]
     alpha = np.zeros((SIZE, SIZE), np.uint8)
-    cv2.ellipse(alpha, (128, 24), (32, 22), 0, 0, 360, 255, -1)
-    cv2.ellipse(alpha, (128, 94), (70, 54), 0, 0, 360, 255, -1)
-    stride = int(rng.integers(5, 45))
+    cv2.ellipse(alpha, (128, 21), (26, 20), 0, 0, 360, 255, -1)
+    shoulders = [[70, 46], [186, 46], [204, 130], [176, 134], [176, 160], [80, 160], [80, 134]]
+    cv2.fillPoly(alpha, [np.array([*shoulders, [52, 130]])], 255)
+    stride = int(rng.integers(10, 50))
     for x in (-1, 1):
-        foot = (128 + x * stride, 250)
-        cv2.line(alpha, (128 + x * 24, 130), foot, 255, 44)
-    return Texture(np.clip(image, 0, 255).astype(np.uint8), alpha, repeat=False)
+        cv2.line(alpha, (128 + x * 24, 150), (128 + x * stride, 236), 255, 40)
+    return Texture(to_bytes(image), alpha, repeat=False)
 
 
 def sky(rng: np.random.Generator) -> Texture:

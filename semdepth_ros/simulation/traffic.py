@@ -13,8 +13,8 @@ from semdepth_ros.simulation.quads import Quads
 from semdepth_ros.simulation.road import CentreLine, CrossSection
 from semdepth_ros.simulation.scenery import Pieces
 
-#: Seconds after which the convoy opens and closes its gap again.
-_CONVOY_CYCLE = 16.0
+#: Metres of way after which the convoy opens and closes its gap again.
+_CONVOY_CYCLE = 160.0
 _STREAM_IDS = 100_000
 
 
@@ -41,6 +41,7 @@ class Traffic:
         self._convoy_cars = config.convoy_cars
         self._gap = rng.uniform(6, 13)
         self._phase = rng.uniform(0, 1)
+        self._convoy_cycle = min(_CONVOY_CYCLE, max(ego.length, 20.0))
         # Lane, speed along s, spacing of each endless stream.
         self._streams: list[tuple[int, float, float]] = []
         if config.traffic:
@@ -48,13 +49,14 @@ class Traffic:
             for lane in range(1, street.lanes + 1):
                 oncoming = rng.uniform(6, 14)
                 self._streams.append((-lane, -oncoming, spacing * rng.uniform(0.7, 2.5)))
-                if lane != ego_lane:
+                if lane != ego_lane and config.convoy_cars == 1:
                     # In the lane beside: usually slower, so that the camera passes them.
                     speed = ego.mean_speed * rng.choice([0.5, 0.75, 1.2], p=[0.45, 0.4, 0.15])
                     self._streams.append((lane, speed, spacing * rng.uniform(0.8, 2)))
+        # A car ahead whose distance changes; what follows the camera's place stops with it.
         self._leads = config.convoy == 0 and rng.random() < config.traffic
-        self._lead = rng.uniform(14, 26), rng.uniform(4, 9), rng.uniform(6, 11)
-        self._choice = rng.integers(0, 1 << 30)
+        self._lead = rng.uniform(14, 26), rng.uniform(4, 8), rng.uniform(60, 110)
+        self._choice = int(rng.integers(1 << 30))
 
     def at(self, time: float) -> Pieces:
         """Return all vehicles near the camera at `time` seconds."""
@@ -65,32 +67,34 @@ class Traffic:
             last = math.ceil((s + 300 - speed * time) / spacing)
             for k in range(first, last + 1):
                 rng = np.random.default_rng((self._seed, 22, number, k + 1_000_000))
-                jitter, kind = rng.uniform(-0.25, 0.25) * spacing, rng.integers(1 << 30)
+                jitter, kind = rng.uniform(-0.25, 0.25) * spacing, int(rng.integers(1 << 30))
                 car = number * _STREAM_IDS + k % _STREAM_IDS
                 placed.append(self._place(k * spacing + jitter + speed * time, lane, kind, car))
         if self._leads:
-            mean, swing, period = self._lead
-            gap = mean + swing * math.sin(2 * math.pi * time / period)
+            mean, swing, wave = self._lead
+            gap = mean + swing * math.sin(2 * math.pi * s / wave)
             placed.append(self._place(s + gap, self._lane, self._choice, 90 * _STREAM_IDS))
         if self._convoy:
-            placed += self._convoy_at(s, time)
+            placed += self._convoy_at(s)
         return Pieces(
             Quads.joined(quads for quads, _ in placed),
             np.array([shadow for _, shadow in placed]).reshape(-1, 6),
         )
 
     def convoy_holds(self, time: float) -> bool:
-        """Return whether the convoy keeps exactly the camera's speed at this time."""
-        phase = (time / _CONVOY_CYCLE + self._phase) % 1
-        return self._convoy > 0 and phase <= self._convoy
+        """Return whether cars ahead keep exactly the camera's speed at this time."""
+        return self._convoy > 0 and self._convoy_phase(self._ego.s(time)) <= self._convoy
 
-    def _convoy_at(self, s: float, time: float) -> list[tuple[Quads, np.ndarray]]:
-        phase = (time / _CONVOY_CYCLE + self._phase) % 1
+    def _convoy_phase(self, s: float) -> float:
+        return (s / self._convoy_cycle + self._phase) % 1
+
+    def _convoy_at(self, s: float) -> list[tuple[Quads, np.ndarray]]:
         gap = self._gap
+        phase = self._convoy_phase(s)
         if phase > self._convoy:
-            # Leaves and comes back smoothly, never driving backwards.
+            # Pulls away and lets the camera come closer again, at 0.45 of its speed or more.
             away = (phase - self._convoy) / (1 - self._convoy)
-            reach = 0.55 * self._ego.mean_speed * _CONVOY_CYCLE * (1 - self._convoy) / math.pi
+            reach = 0.55 * self._convoy_cycle * (1 - self._convoy) / math.pi
             gap += reach * math.sin(math.pi * away) ** 2
         cars = []
         lanes = [self._lane] + [k for k in range(1, self._street.lanes + 1) if k != self._lane]

@@ -123,7 +123,7 @@ class View:
     def on_ground(
         self, origin: np.ndarray, u: np.ndarray, v: np.ndarray
     ) -> Iterator[tuple[int, list[int], np.ndarray, np.ndarray]]:
-        """Give, for each parallelogram on the ground that is in view, its index, window, a and b."""
+        """Give index, window, a and b of each parallelogram on the ground that is in view."""
         o, u, v = (origin - self.position) @ self.R, u @ self.R, v @ self.R
         low, high, _ = _extent(o, u, v)
         pixels = (high - low) * [self.rays.camera.fx, self.rays.camera.fy]
