@@ -77,7 +77,7 @@ def _add_semantic(parser: argparse.ArgumentParser, flag: str) -> None:
         flag,
         dest='semantic',
         metavar='NAME',
-        help='semantic network: espnetv2, fpn_resnet18, fpn_resnet50 or transformers',
+        help='semantic network: espnetv2, transformers, fpn_resnet18, fpn_resnet50, ...',
     )
     parser.add_argument(
         '--semantic-weights',

@@ -137,8 +137,9 @@ class ImageToPrediction(nn.Module):
         inv_depths, logits = self.model(image.to(next(self.model.parameters()).dtype))
         inv_depth = inv_depths[0][:, 0].to(torch.float32).clamp(min=MIN_INV_DEPTH)
         if logits is None:
-            label = torch.full_like(inv_depth, UNLABELLED)
-            return inv_depth, label.to(torch.uint8), torch.zeros_like(label).to(torch.uint8)
+            # Computed, not constant: TensorRT has no constants of uint8.
+            zero = inv_depth.clamp(max=0)
+            return inv_depth, (zero + UNLABELLED).to(torch.uint8), zero.to(torch.uint8)
         logits = logits.to(torch.float32)
         best, label = logits.max(1, keepdim=True)
         # The greatest probability is exp(best) / sum(exp(logits)): one exponential per logit.

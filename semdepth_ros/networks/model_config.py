@@ -78,6 +78,9 @@ class ModelConfig:
             _check_name('semantic', self.semantic, SEMANTIC_NETWORKS)
             # A configuration of transformers has rules of its own, checked where it is built.
             _check_options('semantic_options', self.semantic_options, embedded='config')
+        for name in ('depth_options', 'semantic_options'):
+            # As JSON has them: a configuration equals itself after a file.
+            object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
         if not isinstance(self.guidance, GuidanceConfig | None):
             raise ModelError(f'model: guidance is {self.guidance!r}, expected its settings or null')
 

@@ -30,7 +30,7 @@ def assemble_model(
         semantic: name of the semantic network, None for none.
         semantic_source: what it is loaded from, see `load_semantic_network`; None for random
             weights.
-        semantic_options: its options where nothing is loaded; a source knows its own.
+        semantic_options: its options; ESPNetv2 checkpoints and transformers know their own.
         guidance: None for an unguided depth network.
         seed: of the random weights.
 
@@ -40,7 +40,7 @@ def assemble_model(
     options = dict(semantic_options or {})
     pretrained = None
     if semantic is not None and semantic_source is not None:
-        pretrained, options = load_semantic_network(semantic, semantic_source)
+        pretrained, options = load_semantic_network(semantic, semantic_source, **options)
     config = ModelConfig(depth, dict(depth_options or {}), semantic, options, guidance)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -11,6 +11,7 @@ from semdepth_ros.weights.files import LoadedWeights, load
 
 #: Architecture and input of the default weights: small enough for a CPU.
 DEFAULT_DEPTH = 'efficientnet_lite0'
+DEFAULT_DEPTH_OPTIONS = {'decoder_channels': [16, 24, 40, 64, 96]}
 DEFAULT_SEMANTIC = 'espnetv2'
 DEFAULT_SEMANTIC_OPTIONS = {'scale': 0.5}
 DEFAULT_SIZE = (640, 192)
@@ -38,6 +39,7 @@ def untrained_model(seed: int = 0) -> LoadedWeights:
     """
     model, config = assemble_model(
         DEFAULT_DEPTH,
+        DEFAULT_DEPTH_OPTIONS,
         semantic=DEFAULT_SEMANTIC,
         semantic_options=DEFAULT_SEMANTIC_OPTIONS,
         guidance=GuidanceConfig(),

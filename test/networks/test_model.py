@@ -31,7 +31,7 @@ def guided() -> GuidedDepth:
 
 def test_the_configuration_survives_json():
     assert ModelConfig.from_json(json.loads(json.dumps(GUIDED.to_json()))) == GUIDED
-    plain = ModelConfig('packnet')
+    plain = ModelConfig('resnet18', {'decoder_channels': (16, 16, 32, 32, 32)})
     assert ModelConfig.from_json(plain.to_json()) == plain
 
 

@@ -5,20 +5,28 @@ from __future__ import annotations
 import pytest
 import torch
 
-from semdepth_ros.networks.semantic.build import build_semantic_network
+from semdepth_ros.errors import SemdepthError
+from semdepth_ros.networks.semantic.build import build_semantic_network, load_semantic_network
 from semdepth_ros.networks.semantic.output import SemanticError
 
 
-@pytest.mark.parametrize('name', ['fpn_resnet18', 'fpn_resnet50'])
-@pytest.mark.parametrize(('height', 'width'), [(64, 96), (50, 70)])
-def test_logits_have_the_images_size_and_features_their_strides(name, height, width):
+@pytest.mark.parametrize('name', ['fpn_resnet18', 'fpn_resnet50', 'fpn_efficientnet_lite0'])
+def test_logits_have_the_images_size_and_features_their_strides(name):
+    height, width = 64, 96
     network = build_semantic_network(name, channels=32, head_channels=16).eval()
     with torch.no_grad():
         logits, features = network(torch.rand(1, 3, height, width))
     assert logits.shape == (1, 19, height, width)
     assert set(features) == set(network.feature_channels) == {4, 8, 16, 32}
     for stride, feature in features.items():
-        assert feature.shape == (1, 32, -(-height // stride), -(-width // stride))
+        assert feature.shape == (1, 32, height // stride, width // stride)
+
+
+@pytest.mark.parametrize(('height', 'width'), [(64, 70), (50, 96)])
+def test_a_size_that_does_not_fit_is_named(height, width):
+    network = build_semantic_network('fpn_resnet18', channels=16, head_channels=16)
+    with pytest.raises(SemanticError, match=f'{width}x{height}, expected multiples of 32'):
+        network(torch.zeros(1, 3, height, width))
 
 
 def test_the_default_pyramid_has_256_channels():
@@ -41,6 +49,18 @@ def test_coarse_levels_reach_the_fine_features():
 def test_impossible_channels_are_refused(options):
     with pytest.raises(SemanticError, match='multiple of 16'):
         build_semantic_network('fpn_resnet18', **options)
+
+
+def test_a_saved_state_says_its_own_widths(tmp_path):
+    torch.manual_seed(0)
+    network = build_semantic_network('fpn_efficientnet_lite0', channels=32, head_channels=16)
+    torch.save(network.state_dict(), tmp_path / 'fpn.pth')
+    again, options = load_semantic_network('fpn_efficientnet_lite0', tmp_path / 'fpn.pth')
+    assert options == {'channels': 32, 'head_channels': 16} and not again.training
+    for name, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    with pytest.raises(SemdepthError):
+        load_semantic_network('fpn_resnet18', tmp_path / 'fpn.pth')
 
 
 def test_unknown_names_and_options_are_refused():

@@ -7,19 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from semdepth_ros.networks.imagenet import load_strictly
+from semdepth_ros.networks.efficientnet import EfficientNetLite0
+from semdepth_ros.networks.imagenet import load_strictly, read_state
+from semdepth_ros.networks.resnet import ResNet
 from semdepth_ros.networks.semantic.espnetv2 import EspNetV2, load_espnetv2
-from semdepth_ros.networks.semantic.fpn import FpnResNet
+from semdepth_ros.networks.semantic.fpn import Fpn
 from semdepth_ros.networks.semantic.output import SemanticError, SemanticNetwork
 from semdepth_ros.networks.semantic.transformers_network import TransformersSegmentation
 
 
 def _fpn_resnet18(channels: int = 256, head_channels: int = 128) -> SemanticNetwork:
-    return FpnResNet(18, channels, head_channels)
+    return Fpn(ResNet(18), channels, head_channels)
 
 
 def _fpn_resnet50(channels: int = 256, head_channels: int = 128) -> SemanticNetwork:
-    return FpnResNet(50, channels, head_channels)
+    return Fpn(ResNet(50), channels, head_channels)
+
+
+def _fpn_efficientnet_lite0(channels: int = 256, head_channels: int = 128) -> SemanticNetwork:
+    return Fpn(EfficientNetLite0(), channels, head_channels)
 
 
 #: name -> what builds it from its options.
@@ -27,6 +33,7 @@ SEMANTIC_NETWORKS: dict[str, Callable[..., SemanticNetwork]] = {
     'espnetv2': EspNetV2,
     'fpn_resnet18': _fpn_resnet18,
     'fpn_resnet50': _fpn_resnet50,
+    'fpn_efficientnet_lite0': _fpn_efficientnet_lite0,
     'transformers': TransformersSegmentation,
 }
 
@@ -35,8 +42,8 @@ def build_semantic_network(name: str, **options: Any) -> SemanticNetwork:
     """Return an untrained semantic network.
 
     Args:
-        name: espnetv2 (option scale), fpn_resnet18 or fpn_resnet50 (options channels,
-            head_channels), transformers (options config, mean, std).
+        name: espnetv2 (option scale), fpn_resnet18, fpn_resnet50 or fpn_efficientnet_lite0
+            (options channels, head_channels), transformers (options config, mean, std).
         options: arguments of the network.
 
     Raises:
@@ -51,13 +58,16 @@ def build_semantic_network(name: str, **options: Any) -> SemanticNetwork:
         raise SemanticError(f'semantic network {name}: {error}') from error
 
 
-def load_semantic_network(name: str, source: str | os.PathLike) -> tuple[SemanticNetwork, dict]:
+def load_semantic_network(
+    name: str, source: str | os.PathLike, **options: Any
+) -> tuple[SemanticNetwork, dict]:
     """Return a pretrained semantic network and the options that build it again.
 
     Args:
         name: as for `build_semantic_network`.
         source: for espnetv2 a Cityscapes checkpoint; for transformers a name on the model hub or a
-            folder; for the others a state dict (.pth or .safetensors) with the default options.
+            folder; for the others a state dict (.pth or .safetensors).
+        options: of the others, where they are not those that the source tells (the widths).
 
     Raises:
         SemdepthError: when the name is unknown, or the source cannot be read or does not fit.
@@ -68,6 +78,10 @@ def load_semantic_network(name: str, source: str | os.PathLike) -> tuple[Semanti
     if name == 'transformers':
         pretrained = TransformersSegmentation.from_pretrained(source)
         return pretrained, pretrained.options
-    network = build_semantic_network(name)
-    load_strictly(network, Path(source), classifier=())
-    return network.eval(), {}
+    state = read_state(Path(source))
+    for option, tensor in (('channels', 'smooth.0.weight'), ('head_channels', 'head.0.0.weight')):
+        if tensor in state and state[tensor].ndim:
+            options.setdefault(option, state[tensor].shape[0])
+    network = build_semantic_network(name, **options)
+    load_strictly(network, state, classifier=())
+    return network.eval(), options

@@ -1,4 +1,4 @@
-"""Panoptic-FPN's semantic branch (A. Kirillov et al., CVPR 2019) on a ResNet encoder.
+"""Panoptic-FPN's semantic branch (A. Kirillov et al., CVPR 2019) on an image encoder.
 
 This is the kind of network that guides the depth network in Guizilini et al., ICLR 2020, section
 3.2: an encoder and a top-down decoder with lateral links, each decoder level a guidance feature.
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semdepth_ros.classes import CLASS_NAMES
+from semdepth_ros.networks.efficientnet import EfficientNetLite0
 from semdepth_ros.networks.resnet import ResNet
 from semdepth_ros.networks.semantic.output import SemanticError, SemanticNetwork, SemanticOutput
 
@@ -21,24 +22,30 @@ STRIDES = (32, 16, 8, 4)
 GROUPS = 16
 
 
-class FpnResNet(SemanticNetwork):
+class Fpn(SemanticNetwork):
     """Feature pyramid network with a semantic head.
 
     Args:
-        depth: 18 or 50, of the ResNet encoder.
+        encoder: gives features at strides 4 to 32 of an image in [0, 1], by stride.
         channels: of every pyramid level; a multiple of 16.
         head_channels: of the semantic head; a multiple of 16.
 
     Raises:
-        SemanticError: when a number of channels is no positive multiple of 16.
+        SemanticError: when a number of channels is no positive multiple of 16; from `forward` for
+            an image whose height or width is no multiple of 32.
     """
 
-    def __init__(self, depth: int, channels: int = 256, head_channels: int = 128) -> None:
+    def __init__(
+        self,
+        encoder: ResNet | EfficientNetLite0,
+        channels: int = 256,
+        head_channels: int = 128,
+    ) -> None:
         super().__init__()
         for name, value in (('channels', channels), ('head_channels', head_channels)):
             if value < GROUPS or value % GROUPS:
                 raise SemanticError(f'FPN: {name} is {value}, expected a multiple of {GROUPS}')
-        self.encoder = ResNet(depth)
+        self.encoder = encoder
         self.lateral = nn.ModuleList(
             nn.Conv2d(self.encoder.feature_channels[stride], channels, 1) for stride in STRIDES
         )
@@ -49,23 +56,22 @@ class FpnResNet(SemanticNetwork):
 
     def forward(self, image_B3HW: Tensor) -> SemanticOutput:
         """Return logits of the 19 classes at the image's size, and features by stride."""
+        height, width = image_B3HW.shape[-2:]
+        if height % STRIDES[0] or width % STRIDES[0]:
+            raise SemanticError(
+                f'FPN: the image is {width}x{height}, expected multiples of {STRIDES[0]}'
+            )
         encoded = self.encoder(image_B3HW)
         features: dict[int, Tensor] = {}
         coarser = None
         for stride, lateral, smooth in zip(STRIDES, self.lateral, self.smooth):
             level = lateral(encoded[stride])
             if coarser is not None:
-                level = level + F.interpolate(coarser, level.shape[-2:], mode='nearest')
+                level = level + F.interpolate(coarser, scale_factor=2.0, mode='nearest')
             coarser = level
             features[stride] = smooth(level)
-        size = features[STRIDES[-1]].shape[-2:]
-        merged = sum(
-            # What the factors of two overshoot (sizes that are no multiple of 32) is cut to fit.
-            branch(features[stride])[..., : size[0], : size[1]]
-            for stride, branch in zip(STRIDES, self.head)
-        )
-        logits = self.classify(merged)
-        logits = F.interpolate(logits, image_B3HW.shape[-2:], mode='bilinear')
+        merged = sum(branch(features[stride]) for stride, branch in zip(STRIDES, self.head))
+        logits = F.interpolate(self.classify(merged), (height, width), mode='bilinear')
         return SemanticOutput(logits, features)
 
 
