@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import CAMERA, START, T_BASE_CAMERA, T_BASE_LIDAR, WALL, stamps, wall_image
+from drive_recordings import CAMERA, START, T_BASE_CAMERA, T_BASE_LIDAR, WALL, stamps, wall_image
 from hypothesis import given
 from hypothesis import strategies as st
 

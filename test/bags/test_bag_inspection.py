@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from conftest import CAMERA, START, stamps, wall_image
+from drive_recordings import CAMERA, START, stamps, wall_image
 from semdepth_training.commands import bag as command
 from semdepth_training.inspection.measures import blur
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import START, T_BASE_CAMERA, stamps
+from drive_recordings import START, T_BASE_CAMERA, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drive_recordings import write_drive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag1 import Writer as Writer1
@@ -340,8 +341,6 @@ def test_an_mcap_without_chunks_index_or_summary_is_read(tmp_path):
 
 @pytest.fixture(scope='module')
 def small_files(tmp_path_factory):
-    from conftest import write_drive
-
     folder = tmp_path_factory.mktemp('small')
     original = write_drive(folder / 'original', frames=3)
     files = []
