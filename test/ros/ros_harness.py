@@ -16,7 +16,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -191,15 +191,13 @@ class Bench:
         return self.call(ChangeState, '/depth_node/change_state', request).success
 
     def set(self, **values: Any) -> tuple[bool, str]:
-        """Set parameters of the node; return whether that was accepted, and the reason if not."""
-        request = SetParameters.Request(
+        """Set parameters together; return whether that was accepted, and if not the reason."""
+        request = SetParametersAtomically.Request(
             parameters=[Parameter(n, value=v).to_parameter_msg() for n, v in values.items()]
         )
-        answer = self.call(SetParameters, '/depth_node/set_parameters', request)
-        return (
-            all(result.successful for result in answer.results),
-            '; '.join(result.reason for result in answer.results),
-        )
+        service = '/depth_node/set_parameters_atomically'
+        result = self.call(SetParametersAtomically, service, request).result
+        return result.successful, result.reason
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
         for entry in message.status:
