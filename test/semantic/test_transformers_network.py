@@ -115,6 +115,15 @@ def test_a_local_folder_loads_and_its_options_build_the_same_network(tmp_path):
     torch.testing.assert_close(network(image).logits, upsampled)
 
 
+def test_a_network_published_in_half_precision_computes_in_float32(tmp_path):
+    network = transformers.AutoModelForSemanticSegmentation.from_config(tiny_configs()['segformer'])
+    network.half().save_pretrained(tmp_path)
+    loaded, options = load_semantic_network('transformers', tmp_path)
+    again = build_semantic_network('transformers', **options)
+    for module in (loaded, again):
+        assert {p.dtype for p in module.parameters()} == {torch.float32}
+
+
 def test_a_path_without_a_network_is_one_line(tmp_path):
     with pytest.raises(SemanticError) as caught:
         load_semantic_network('transformers', tmp_path)

@@ -90,8 +90,14 @@ class TransformersSegmentation(SemanticNetwork):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What builds the same network again without its path: arguments of the constructor."""
+        """What builds the same network again without its path: arguments of the constructor.
+
+        Raises:
+            SemanticError: when its configuration cannot stand for itself, such as one that names a
+                backbone of another library.
+        """
         config = _without_origin(self.network.config.to_dict())
+        check_embedded_config(config)
         mean, std = (
             list(map(float, x.flatten())) for x in (self.normalize.mean, self.normalize.std)
         )
@@ -103,7 +109,7 @@ class TransformersSegmentation(SemanticNetwork):
                 f'semantic network: mean {list(mean)} and std {list(std)} of its images, '
                 'expected three numbers each, std above 0'
             )
-        self.network = network.eval()
+        self.network = network.float().eval()  # many are published in half precision
         self.normalize = Normalize((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
         self.mapping = LabelMapping({int(k): v for k, v in network.config.id2label.items()})
         parameter = next(network.parameters())
