@@ -19,6 +19,10 @@ COMMANDS = {
     'bag': ('semdepth_training.commands.bag', 'inspect a bag: can it be trained on?'),
     'train': ('semdepth_training.commands.train', 'learn depth from bags, in two stages'),
     'evaluate': ('semdepth_training.commands.evaluate', 'measure depth against LiDAR or truth'),
+    'distill': (
+        'semdepth_training.commands.distill',
+        'teach a small semantic network what larger ones see',
+    ),
     'export': ('semdepth_ros.commands.export', 'write ONNX files and TensorRT engines'),
     'weights': ('semdepth_ros.commands.weights', 'show weights files, import PackNet checkpoints'),
     'simulate': (

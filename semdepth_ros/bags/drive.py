@@ -38,6 +38,8 @@ class Drive:
         camera: of the images as recorded. Images of a topic with `rect` in its name, or with
             coefficients of zero, are rectified; others keep their distortion.
         is_rectified: whether the images are taken as rectified.
+        rectified: the pinhole camera that the node rectifies a distorted `camera` to (P of its
+            camera_info); `camera` itself where the images are rectified.
         frame_id: of the camera.
         camera_height: metres over the ground frame in `/tf_static` (base_footprint or base_link),
             or None.
@@ -73,6 +75,9 @@ class Drive:
         self.stamps = self.frames.stamps
         self.frame_id = self.frames.frame_id()
         self.camera = _constant_camera(self._bag, self.topics.camera_info, rectified)
+        self.rectified = self.camera
+        if self.camera.is_distorted:
+            self.rectified = _constant_camera(self._bag, self.topics.camera_info, rectified=True)
         self._check_a_frame()
         self.tree = TransformTree.of_bag(self._bag)
         self.camera_height = self.tree.height(self.frame_id)
@@ -104,6 +109,11 @@ class Drive:
                 f'its camera_info says {self.camera.width}x{self.camera.height}'
             )
         return image
+
+    @property
+    def topic_names(self) -> list[str]:
+        """Every topic of the bag."""
+        return list(self._bag.topics)
 
     @property
     def has_speed(self) -> bool:

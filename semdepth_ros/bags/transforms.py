@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from semdepth_ros.bags.errors import BagError
+from semdepth_ros.bags.messages import Transform
 from semdepth_ros.bags.reader import Bag
 from semdepth_ros.bags.topics import TRANSFORMS
 
@@ -44,6 +45,8 @@ class TransformTree:
 
     def __init__(self) -> None:
         self._neighbours: dict[str, dict[str, np.ndarray]] = {}
+        #: The edges as they were recorded.
+        self.edges: dict[str, Transform] = {}
 
     @classmethod
     def of_bag(cls, bag: Bag) -> TransformTree:
@@ -65,6 +68,7 @@ class TransformTree:
     def add(self, parent: str, child: str, T_parent_child: np.ndarray) -> None:
         """Add or replace an edge; ROS 1 may write frames with a leading slash."""
         parent, child = parent.lstrip('/'), child.lstrip('/')
+        self.edges[child] = Transform(parent, child, T_parent_child)
         self._neighbours.setdefault(parent, {})[child] = T_parent_child
         self._neighbours.setdefault(child, {})[parent] = np.linalg.inv(T_parent_child)
 

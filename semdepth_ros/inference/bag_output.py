@@ -47,8 +47,8 @@ class BagOutput:
         names = dict(enumerate(CLASS_NAMES))
         info = messages.label_info(stamp, frame_id, names)
         self._writer.write(f'{NODE}/label_info', info, stamp)
-        if self._drive is not None and self._drive.static_transforms:
-            transforms = messages.transforms(stamp, self._drive.static_transforms)
+        if self._drive is not None and self._drive.tree.edges:
+            transforms = messages.transforms(stamp, self._drive.tree.edges.values())
             self._writer.write('/tf_static', transforms, stamp)
         self._started = True
 

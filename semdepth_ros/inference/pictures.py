@@ -10,9 +10,9 @@ import numpy as np
 
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.files import write_atomically
+from semdepth_ros.inference.ply import ply_bytes
 from semdepth_ros.inference.sources import SourceFrame
 from semdepth_ros.pipeline import FrameResult
-from semdepth_ros.pointcloud import ply_bytes
 from semdepth_ros.postprocessing import to_millimetres
 
 #: What can be written, and what it is.

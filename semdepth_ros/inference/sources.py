@@ -171,7 +171,9 @@ class BagSource:
             except SemdepthError as error:
                 yield error
                 continue
-            yield SourceFrame(str(stamp), stamp, drive.frame_id, image, drive.camera)
+            yield SourceFrame(
+                str(stamp), stamp, drive.frame_id, image, drive.camera, drive.rectified
+            )
 
 
 def read_camera_file(path: Path) -> Camera:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from semdepth_training.distillation.student import LabelledImage
+from semdepth_training.distillation.teachers import Teacher, agreement
 
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.errors import SemdepthError
@@ -12,8 +14,6 @@ from semdepth_ros.postprocessing import resize_nearest
 from semdepth_ros.preprocessing import fit
 from semdepth_ros.rectification import rectify
 from semdepth_ros.simulation import StreetConfig, StreetDrive
-from semdepth_training.distillation.student import LabelledImage
-from semdepth_training.distillation.teachers import Teacher, agreement
 
 
 def recorded_images(
@@ -33,7 +33,9 @@ def recorded_images(
         yield LabelledImage(fitted.apply(image), small)
 
 
-def street_images(seeds: Sequence[int], frames: int, size: tuple[int, int]) -> Iterator[LabelledImage]:
+def street_images(
+    seeds: Sequence[int], frames: int, size: tuple[int, int]
+) -> Iterator[LabelledImage]:
     """Yield `frames` frames, a second apart, of the street of every seed with their true labels."""
     for seed in seeds:
         drive = StreetDrive(StreetConfig(seed=seed))
