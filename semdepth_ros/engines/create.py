@@ -66,7 +66,7 @@ def create_engine(
     _check_choice('precision', precision, PRECISIONS)
     width = weights.card.width if width is None else width
     height = weights.card.height if height is None else height
-    _check_size(width, height, batch)
+    check_size(width, height, batch)
     chain = candidates(name, device, _cuda_available(), report)
     reasons = []
     for position, (engine_name, engine_device) in enumerate(chain):
@@ -146,7 +146,8 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise EngineError(f'{what} is {value!r}, expected one of {", ".join(choices)}')
 
 
-def _check_size(width: int, height: int, batch: int) -> None:
+def check_size(width: int, height: int, batch: int) -> None:
+    """Raise `EngineError` for an input that no network of this package takes."""
     if batch < 1:
         raise EngineError(f'batch is {batch}, expected at least 1')
     if (

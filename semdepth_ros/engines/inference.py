@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from semdepth_ros.networks.model import GuidedDepth, ImageToPrediction
+from semdepth_ros.networks.packing import Packing, Unpacking
 from semdepth_ros.networks.packnet import PackNet
 
 DTYPES = {
@@ -31,3 +32,14 @@ def inference_module(model: GuidedDepth, precision: str = 'float32') -> nn.Modul
     if isinstance(model.depth, PackNet):
         model.depth.fuse()
     return ImageToPrediction(model.to(DTYPES[precision])).eval()
+
+
+def eager_module(model: GuidedDepth) -> nn.Module:
+    """Return the same as `inference_module` with every layer as published: what benchmarks beat."""
+    model = copy.deepcopy(model).eval().requires_grad_(False)
+    for part in model.modules():
+        if isinstance(part, Packing):
+            part.compose_always = False
+        elif isinstance(part, Unpacking):
+            part.fused = False
+    return ImageToPrediction(model).eval()
