@@ -196,3 +196,13 @@ def test_the_training_mean_is_of_truth_where_there_is_any_and_else_of_prediction
         bottom = mean.per_row().depth_HW[-1, 0]
         true = depth_of(0)[-1, 0]
         assert bottom == pytest.approx(true if expected is None else expected, rel=0.02)
+
+
+def test_predictions_of_a_cropping_network_stand_where_they_were_made(tmp_path, street_bag):
+    blind = Drive(write_bag(tmp_path / 'blind', truth=None, labels=False))
+    top = RawDepth(np.full((8, 8), 7.0, np.float32), window=(slice(0, 32), slice(0, 96)))
+    bottom = RawDepth(np.full((8, 8), 3.0, np.float32), window=(slice(32, 64), slice(0, 96)))
+    answers = iter([top, bottom] * FRAMES)
+    mean, _ = training_mean([blind], frames_of(street_bag), lambda *_: next(answers), 80.0)
+    rows = mean.per_row().depth_HW[:, 0]
+    assert (rows[0], rows[-1]) == (7, 3)

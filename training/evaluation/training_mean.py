@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from semdepth_training.evaluation.baselines import DepthMean
 from semdepth_training.evaluation.drives import DriveFrames
-from semdepth_training.evaluation.frames import RawDepth
+from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth
 from semdepth_training.evaluation.truth import BagTruth
 
 from semdepth_ros.bags.drive import Drive
@@ -56,7 +56,10 @@ def training_mean(
                     depth_HW = truth.depth(index)
                 else:
                     image = rectify(drive.image(index), drive.camera, camera)
-                    depth_HW = predict(image, camera).depth_HW
+                    unknown = np.full((camera.height, camera.width), np.nan, np.float32)
+                    frame = EvaluationFrame(f'{drive.name}:{index}', image, camera, unknown)
+                    # What a cropped network does not see is +Inf there, and not counted.
+                    depth_HW = predict(image, camera).depth_on(frame, 'bilinear')
             except BagError:
                 continue
             mean.add(depth_HW)
