@@ -46,7 +46,8 @@ def measure(
         rounds: repetitions; PackNet gets a third.
     """
     weights = weights or load_or_untrained(None)
-    rows, notes = [], []
+    rows: list[Row] = []
+    notes: list[str] = []
     if packnet:
         rows += _engine_rows('PackNet 1A', packnet_weights(), max(3, rounds // 3), notes)
     own = _engine_rows('default network', weights, rounds, notes)
@@ -95,7 +96,9 @@ def _engine_rows(title: str, weights: LoadedWeights, rounds: int, notes: list[st
     for engine, mib in _engines(weights, notes):
         error = relative_error(engine.predict(images).inv_depth_BHW, reference)
         name = f'{title}, {engine.name} on {engine.device}, {engine.precision}'
-        timings = take_turns({'eager': baseline, name: lambda e=engine: e.predict(images)}, rounds)
+        timings = take_turns(
+            {'eager': baseline, name: functools.partial(engine.predict, images)}, rounds
+        )
         if slow is None:
             slow = timings['eager']
             rows.append(Row.timed(f'{title}, eager torch, {width}x{height}', slow))
@@ -111,10 +114,9 @@ def _engine_rows(title: str, weights: LoadedWeights, rounds: int, notes: list[st
         rows.append(row)
         engine.close()
     if not title.startswith('PackNet'):
-        row = Row(f'{title}, best engine: {1000 / fastest:.1f} images/s', median_ms=fastest)
-        rows.append(
-            row.must(f'at least {_DEFAULT_RATE:g} images/s', fastest <= 1000 / _DEFAULT_RATE)
-        )
+        row = Row(f'{title}, best engine: {1000 / fastest:.1f} images/s', median_ms=float(fastest))
+        enough = bool(fastest <= 1000 / _DEFAULT_RATE)
+        rows.append(row.must(f'at least {_DEFAULT_RATE:g} images/s', enough))
     return rows
 
 
@@ -177,7 +179,7 @@ def _camera_rows(weights: LoadedWeights, cameras: tuple[int, ...], rounds: int) 
                     engine.predict(image[None])
 
             timings = take_turns(
-                {'in turn': in_turn, 'batch': lambda e=batched, i=images: e.predict(i)}, rounds
+                {'in turn': in_turn, 'batch': functools.partial(batched.predict, images)}, rounds
             )
             rows.append(
                 Row.timed(

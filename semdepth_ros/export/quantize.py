@@ -57,7 +57,8 @@ def bag_images(
     every = max(2, wanted // CHECK_FRAMES)
     camera = drive.camera.undistorted()
     fitted = fit(camera, width, height)
-    calibration, check = [], []
+    calibration: list[np.ndarray] = []
+    check: list[np.ndarray] = []
     for position, index in enumerate(chosen):
         image = drive.image(int(index))
         if drive.camera.is_distorted:

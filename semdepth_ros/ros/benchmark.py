@@ -53,7 +53,7 @@ def measure(
     rclpy.init(context=context)
     node = rclpy.create_node('semdepth_benchmark', context=context)
     try:
-        outputs = CameraOutputs(node, '', node.get_logger().warning)
+        outputs = CameraOutputs(node, '', lambda text: None)
         for name, kind in _TOPICS.items():
             node.create_subscription(kind, f'~/{name}', lambda message: None, output_qos())
         _wait_for_subscriptions(node)
