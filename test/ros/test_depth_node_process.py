@@ -109,8 +109,9 @@ def test_rule_5_qos_overrides_and_remapping_are_taken_from_the_command_line(
     topic = '/cam/image_rect/compressed'
     found = bench.until(lambda: bench.node.get_subscriptions_info_by_topic(topic), topic)
     assert found[0].qos_profile.reliability == ReliabilityPolicy.RELIABLE
-    assert bench.node.get_subscriptions_info_by_topic('/cam/info')
-    (publisher,) = bench.node.get_publishers_info_by_topic('/depth_node/label_mask')
+    bench.until(lambda: bench.node.get_subscriptions_info_by_topic('/cam/info'), '/cam/info')
+    topic = '/depth_node/label_mask'
+    (publisher,) = bench.until(lambda: bench.node.get_publishers_info_by_topic(topic), topic)
     assert publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
 
 

@@ -33,15 +33,25 @@ def stamp_of(message):
 
 
 @pytest.fixture(scope='module')
-def played(bench, tmp_path_factory):
-    """Play `kitti_raw_0095` through the node with ESPNetv2 s=2.0; return what came out."""
-    from conftest import shared
+def played_once():
+    return []
 
-    path = shared('bags/kitti_raw_0095')
-    source = shared('weights/espnetv2_s_2.0_city_1024x512.pth')
+
+@pytest.fixture
+def played(played_once, bench, shared_data, tmp_path_factory):
+    """Return the bag and what the node made of it; played for the first test that asks."""
+    if not played_once:
+        bag = shared_data('bags/kitti_raw_0095')
+        labels = shared_data('weights/espnetv2_s_2.0_city_1024x512.pth')
+        played_once.append(play(bench, bag, labels, tmp_path_factory.mktemp('kitti')))
+    return played_once[0]
+
+
+def play(bench, path, source, folder):
+    """Play a bag through the node with ESPNetv2; return the bag, the messages, the counts."""
     from semdepth_ros.commands.weights import main as weights
 
-    file = tmp_path_factory.mktemp('kitti') / 'espnetv2.safetensors'
+    file = folder / 'espnetv2.safetensors'
     arguments = ['assemble', '--depth', 'efficientnet_lite0', '--semantic', 'espnetv2']
     weights([*arguments, '--semantic-source', str(source), '--output', str(file)])
 
@@ -70,7 +80,7 @@ def played(bench, tmp_path_factory):
         bench.until(lambda: bench.value('camera', 'waiting') == '0', 'settled counts')
         counts = {pair.key: pair.value for pair in bench.status('camera').values}
         print(counts)
-        yield Bag(path), messages, counts
+        return Bag(path), messages, counts
     finally:
         process.kill()
         for subscription in subscriptions:
