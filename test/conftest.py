@@ -20,7 +20,7 @@ def data_folder() -> Path:
 
 
 def shared(name: str) -> Path:
-    """Return a file or folder of the shared data, or skip the test by the name of what is absent."""
+    """Return a file or folder of the shared data, or skip the test by the missing name."""
     path = data_folder() / name
     if not path.exists():
         pytest.skip(f'shared data not present: {name} (set SEMDEPTH_DATA)')
@@ -31,3 +31,33 @@ def shared(name: str) -> Path:
 def shared_data():
     """Give the function that finds a file of the shared data or skips the test by its name."""
     return shared
+
+
+@pytest.fixture(scope='session')
+def tiny_weights(tmp_path_factory):
+    """Return a small model with its pose network, random weights, input 320x96."""
+    import torch
+
+    from semdepth_ros.networks.pose import PoseNet
+    from semdepth_ros.weights import WeightsCard, save
+    from semdepth_ros.weights.assemble import assemble_model
+
+    model, config = assemble_model(
+        'efficientnet_lite0', semantic='espnetv2', semantic_options={'scale': 0.5}
+    )
+    torch.manual_seed(0)
+    card = WeightsCard(config, 320, 96, scale='metric', focal_length=200.0, trained=True)
+    path = tmp_path_factory.mktemp('weights') / 'tiny.safetensors'
+    save(path, model, card, PoseNet())
+    return path
+
+
+@pytest.fixture(scope='session')
+def street_bag(tmp_path_factory):
+    """Return a bag of six frames of a street, 320x96, with depth and labels."""
+    from semdepth_ros.simulation import StreetConfig, StreetDrive, default_camera, write_street_bag
+
+    path = tmp_path_factory.mktemp('street') / 'street'
+    drive = StreetDrive(StreetConfig(seed=3, frames=6, camera=default_camera(320, 96)))
+    write_street_bag(path, drive)
+    return path
