@@ -1,4 +1,4 @@
-"""The README tells the truth: its tables are the code's, its commands exist, its offline part runs."""
+"""The README tells the truth: its tables are the code's, and its commands run."""
 
 import os
 import re
