@@ -26,6 +26,7 @@ class Network:
     def __init__(self, parameters: Parameters, log: Callable[[str], None]) -> None:
         self._parameters = parameters
         self._log = log
+        log(f'loading weights {parameters.weights or "(those that are shipped)"}')
         path = Path(parameters.weights).expanduser() if parameters.weights else None
         self.weights = load_or_untrained(path)
         card = self.weights.card
@@ -45,6 +46,7 @@ class Network:
 
     def _create(self, width: int, height: int) -> Engine:
         p = self._parameters
+        self._log(f'preparing engine {p.engine}: the first time this may take minutes')
         engine = create_engine(
             self.weights,
             name=p.engine,
