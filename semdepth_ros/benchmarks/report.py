@@ -105,6 +105,13 @@ class Report:
         write_atomically(path, (json.dumps(content, indent=1) + '\n').encode())
 
 
+def cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def machine() -> dict[str, object]:
     """Return processor, accelerator, load, threads and versions."""
     # Late: a benchmark without torch has no use for it.
@@ -119,7 +126,7 @@ def machine() -> dict[str, object]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'none: not measured'
     return {
         'processor': _processor(),
-        'cores': len(os.sched_getaffinity(0)),
+        'cores': cores(),
         'torch_threads': torch.get_num_threads(),
         'load': round(os.getloadavg()[0], 1),
         'gpu': gpu,

@@ -52,7 +52,12 @@ def main(argv: Sequence[str]) -> int:
         parser.error('--weights is for engines and train')
     if (args.bag is not None) != (args.name == 'data'):
         parser.error('--bag is for data, which needs it')
-    from semdepth_ros.benchmarks.report import machine
+    import torch
+
+    from semdepth_ros.benchmarks.report import cores, machine
+
+    # Stated, not left to what torch guesses from the load of the moment.
+    torch.set_num_threads(cores())
 
     arguments: dict[str, Any] = {}
     if args.weights is not None:

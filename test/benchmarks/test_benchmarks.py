@@ -83,7 +83,7 @@ def test_json_rows_hold_what_the_readme_promises(tmp_path):
 
 
 def test_the_cloud_benchmark_compares_equal_clouds():
-    report = cloud.measure(width=96, height=64, rounds=2)
+    report = cloud.measure(width=1280, height=400, rounds=2)
     errors = [row.max_error for row in report.rows if row.max_error is not None]
     assert len(errors) == 2 and max(errors) < 1e-4
     assert 'memcpy' in report.table()
