@@ -90,9 +90,10 @@ def apply_composed(x: Tensor, composed: ComposedPacking) -> Tensor:
     size = inner_bias.shape[-1]
     radius, out_channels = size // 2, bias.shape[0]
 
+    # The convolution's own output is safe to change in place: its backward does not read it.
     out = F.conv2d(x, weight, bias, padding=radius + 1)
     inside = torch.ones(1, 1, height, width, dtype=x.dtype, device=x.device)
-    out = out + F.conv2d(inside, inner_bias, padding=radius)
+    out += F.conv2d(inside, inner_bias, padding=radius)
 
     ends = (slice(0, 1), slice(-1, None))
     tall, wide = min(radius, height), min(radius, width)
@@ -100,28 +101,24 @@ def apply_composed(x: Tensor, composed: ComposedPacking) -> Tensor:
     y_ranges = (slice(0, tall), slice(radius - tall, None))
     x_ranges = (slice(0, wide), slice(radius - wide, None))
 
-    row_strips = []
     for side in range(2):
         strip = F.conv2d(x[:, :, ends[side], :], rows[side], padding=(0, radius + 1))
         strip = strip.view(-1, out_channels, radius, width)[:, :, y_ranges[side]]
-        twice = []
         for other in range(2):
             corner = F.conv2d(x[:, :, ends[side], ends[other]], corners[2 * side + other])
             corner = corner.view(-1, out_channels, radius, radius)
-            twice.append(corner[:, :, y_ranges[side], x_ranges[other]])
-        row_strips.append(strip - _at_ends(twice[0], twice[1], width, 3))
-    column_strips = []
+            corner = corner[:, :, y_ranges[side], x_ranges[other]]
+            strip = strip - _at_end(corner, other, width, 3)
+        out -= _at_end(strip, side, height, 2)
     for side in range(2):
         strip = F.conv2d(x[:, :, :, ends[side]], columns[side], padding=(radius + 1, 0))
         strip = strip.view(-1, out_channels, radius, height)[:, :, x_ranges[side]]
-        column_strips.append(strip.transpose(2, 3))
-    out = out - _at_ends(row_strips[0], row_strips[1], height, 2)
-    return out - _at_ends(column_strips[0], column_strips[1], width, 3)
+        out -= _at_end(strip.transpose(2, 3), side, width, 3)
+    return out
 
 
-def _at_ends(first: Tensor, last: Tensor, length: int, dim: int) -> Tensor:
-    """Return zeros but for `first` at the start and `last` at the end of a dimension, 2 or 3."""
-    rest = length - first.shape[dim]
-    before = (0, rest) if dim == 3 else (0, 0, 0, rest)
-    after = (rest, 0) if dim == 3 else (0, 0, rest, 0)
-    return F.pad(first, before) + F.pad(last, after)
+def _at_end(strip: Tensor, side: int, length: int, dim: int) -> Tensor:
+    """Return zeros of a length but for a strip at the start (side 0) or end of dimension 2 or 3."""
+    rest = length - strip.shape[dim]
+    margins = (0, rest) if side == 0 else (rest, 0)
+    return F.pad(strip, margins if dim == 3 else (0, 0, *margins))
