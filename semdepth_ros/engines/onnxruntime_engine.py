@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from semdepth_ros.engines.engine import (
@@ -12,7 +14,7 @@ from semdepth_ros.engines.engine import (
     choose_precision,
 )
 from semdepth_ros.export.graph import graph
-from semdepth_ros.export.onnx_export import INPUT, OUTPUTS, require_onnx
+from semdepth_ros.export.onnx_export import INPUT, OUTPUTS, cpu_session, require_onnx
 from semdepth_ros.weights import LoadedWeights
 
 PRECISIONS = ('float32', 'int8')
@@ -50,12 +52,10 @@ class OnnxRuntimeEngine:
     device = 'cpu'
 
     def __init__(self, content: bytes, precision: str, shape: tuple[int, int, int]) -> None:
-        import onnxruntime
-
         self.precision = precision
         self.batch, self.height, self.width = shape
-        session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
-        self._session: onnxruntime.InferenceSession | None = session
+        session = cpu_session(content)
+        self._session: Any | None = session
         self._images = np.empty((*shape, 3), np.uint8)
         self._arrays = Prediction(
             np.empty(shape, np.float32), np.empty(shape, np.uint8), np.empty(shape, np.uint8)

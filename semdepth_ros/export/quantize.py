@@ -11,7 +11,7 @@ import numpy as np
 
 from semdepth_ros.bags.drive import Drive, Topics
 from semdepth_ros.classes import CLASS_NAMES
-from semdepth_ros.export.onnx_export import INPUT, OUTPUTS, ExportError
+from semdepth_ros.export.onnx_export import INPUT, OUTPUTS, ExportError, cpu_session
 from semdepth_ros.preprocessing import fit
 from semdepth_ros.rectification import rectify
 
@@ -103,12 +103,6 @@ def quantize(graph: bytes, images: Sequence[np.ndarray], batch: int = 1) -> byte
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(batches),
     )
-    # NNCF writes signed output types beside unsigned zero points; the zero point is right.
-    for node in model.graph.node:
-        if node.op_type == 'QuantizeLinear':
-            kept = [entry for entry in node.attribute if entry.name != 'output_dtype']
-            del node.attribute[:]
-            node.attribute.extend(kept)
     return model.SerializeToString()
 
 
@@ -116,12 +110,7 @@ def class_costs(
     graph: bytes, quantized: bytes, images: Sequence[np.ndarray], batch: int = 1
 ) -> list[ClassCost]:
     """Return what quantisation costs each class that occurs, over images it was not made with."""
-    import onnxruntime
-
-    sessions = [
-        onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
-        for content in (graph, quantized)
-    ]
+    sessions = [cpu_session(content) for content in (graph, quantized)]
     pixels, errors, changes = np.zeros(256), np.zeros(256), np.zeros(256)
     for image in images:
         feed = {INPUT: np.stack([image] * batch)}
