@@ -8,8 +8,9 @@ from semdepth_training.objective import Objective
 from torch import nn
 
 from semdepth_ros.errors import SemdepthError
+from semdepth_ros.networks.encoder_decoder import EncoderDecoder
 from semdepth_ros.networks.model import ModelConfig
-from semdepth_ros.networks.pose import PoseNetwork
+from semdepth_ros.networks.pose import PoseNet
 from semdepth_ros.weights import load
 from semdepth_ros.weights.assemble import assemble_model
 
@@ -40,9 +41,15 @@ def build_objective(config: TrainConfig, focal_length: float) -> tuple[Objective
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        pose_network: nn.Module = PoseNetwork()
+        pose_network: nn.Module = PoseNet()
     if config.pretrained.encoder:
-        model.depth.load_encoder(config.pretrained.encoder)
+        if not isinstance(model.depth, EncoderDecoder):
+            raise BuildError(
+                f'pretrained.encoder is {config.pretrained.encoder!r}, but {wanted.depth} has no '
+                'ImageNet encoder'
+            )
+        source = config.pretrained.encoder
+        model.depth.load_imagenet(None if source == 'package' else source)
     if config.pretrained.weights:
         given = load(config.pretrained.weights)
         if given.card.model != model_config:

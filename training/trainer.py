@@ -86,6 +86,7 @@ def train(
 
             display.advance(means['loss'])
             if log:
+                means['lr/depth'] = optimizer.param_groups[0]['lr']
                 log.scalars(progress.step, means, progress.step % task.loop.log_every == 0)
             ends_epoch = at + 1 == sampler.steps_per_epoch
             is_last = progress.step == steps

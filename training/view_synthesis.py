@@ -52,15 +52,23 @@ def correspondences(
 
 
 def sample(image_BCHW: Tensor, pixels_B2HW: Tensor) -> Tensor:
-    """Return an image read bilinearly at pixel coordinates; beyond the border it repeats, BCHW."""
+    """Return an image read bilinearly at pixel coordinates, BCHW; beyond the border it repeats.
+
+    Where a coordinate is not a number, neither is the result.
+    """
     height, width = image_BCHW.shape[-2:]
     # align_corners=True puts -1 and 1 on the centres of the outer pixels, where coordinates are 0
     # and size - 1: the one setting under which integer coordinates are pixel centres.
     size = pixels_B2HW.new_tensor([width - 1, height - 1]).clamp(min=1)
-    grid = (pixels_B2HW.permute(0, 2, 3, 1) / size) * 2 - 1
-    return F.grid_sample(
+    # On CPU the backward pass of grid_sample writes outside its memory for coordinates of NaN: a
+    # diverged network would end in a segmentation fault, and its NaN would not show in the loss.
+    known = torch.isfinite(pixels_B2HW).all(1, keepdim=True)
+    pixels = torch.where(known, pixels_B2HW, torch.zeros_like(pixels_B2HW))
+    grid = (pixels.permute(0, 2, 3, 1) / size) * 2 - 1
+    sampled = F.grid_sample(
         image_BCHW, grid, mode='bilinear', padding_mode='border', align_corners=True
     )
+    return sampled.masked_fill(~known, float('nan'))
 
 
 def in_view(pixels_B2HW: Tensor, height: int, width: int) -> Tensor:

@@ -60,13 +60,13 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(write_bag, tmp_path, monke
     expected = prepared(bag, whole)
     drive = PreparedDrive(Drive(bag), 96, 64, CacheConfig('always', folder=str(tmp_path / 'cut')))
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def stop(frames):
-        raise Killed
+        raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         drive.prepare(stop)
     first = drive.folder / 'frames_00000.npy'
     made = first.stat().st_mtime_ns

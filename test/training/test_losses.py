@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from semdepth_training import losses
 
 

@@ -65,6 +65,16 @@ def test_points_behind_the_camera_are_out_of_view():
     assert not in_view(pixels, 6, 8).any()
 
 
+def test_coordinates_that_are_no_numbers_show_and_do_not_crash():
+    image = torch.rand(2, 3, 32, 64, requires_grad=True)
+    pixels = torch.zeros(2, 2, 32, 64)
+    pixels[1] = float('nan')
+    pixels.requires_grad_()
+    sampled = sample(image, pixels)
+    assert torch.isfinite(sampled[0]).all() and torch.isnan(sampled[1]).all()
+    sampled.sum().backward()
+
+
 def test_rotations_are_rotations_and_start_with_x():
     R = euler_to_rotation(torch.randn(5, 3).double())
     assert torch.allclose(R @ R.mT, torch.eye(3).double().expand(5, 3, 3), atol=1e-12)
