@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--output', type=Path, required=True, help='folder for the student')
     parser.add_argument('--channels', type=int, default=32, help='of the pyramid and its head')
     parser.add_argument('--size', default='640x192', help='of the images, WxH')
-    parser.add_argument('--every', type=int, default=2, help='take every n-th recorded frame')
+    parser.add_argument('--frames', type=int, default=210, help='per recording, evenly spread')
     for field in dataclasses.fields(DistillationConfig):
         parser.add_argument(
             f'--{field.name.replace("_", "-")}', type=type(field.default), default=field.default
@@ -60,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     teachers = _Teachers(args.espnetv2, args.tflite)
     images: list[LabelledImage] = []
     for bag in args.bags:
-        images += _labelled(bag, teachers, args.output, (width, height), args.every)
+        images += _labelled(bag, teachers, args.output, (width, height), args.frames)
     streets = street_images(range(args.streets), 5, (width, height))
     images += track(streets, 5 * args.streets, 'render streets')
     if not images:
@@ -83,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
         save_file(network.state_dict(), temporary)
     report = {'config': dataclasses.asdict(config), 'options': options, 'images': len(images)}
     if args.validation_bag:
-        held_out = _labelled(args.validation_bag, teachers, args.output, (width, height), 1)
+        held_out = _labelled(args.validation_bag, teachers, args.output, (width, height), 40)
         report |= _agreement(network, held_out)
     write_atomically(args.output / 'report.json', json.dumps(report, indent=1).encode())
     print(f'semdepth distill: wrote {output}', file=sys.stderr)
@@ -103,7 +104,7 @@ class _Teachers:
 
 
 def _labelled(
-    bag: str, teachers: _Teachers, folder: Path, size: tuple[int, int], every: int
+    bag: str, teachers: _Teachers, folder: Path, size: tuple[int, int], frames: int
 ) -> list[LabelledImage]:
     """Return the labelled images of a bag, from an earlier run where that is whole."""
     import numpy as np
@@ -113,10 +114,11 @@ def _labelled(
     from semdepth_ros.files import atomic_path
 
     drive = Drive(bag)
+    every = math.ceil(len(drive) / frames)
     cached = folder / f'labels_{drive.name}_{size[0]}x{size[1]}_{every}.npz'
     if not cached.exists():
-        frames = recorded_images(drive, teachers.load(), size, every)
-        items: Iterable[LabelledImage] = track(frames, len(drive) // every, f'label {drive.name}')
+        labelled = recorded_images(drive, teachers.load(), size, every)
+        items: Iterable[LabelledImage] = track(labelled, len(drive) // every, f'label {drive.name}')
         pairs = [(item.image_HW3, item.label_HW) for item in items]
         with atomic_path(cached) as temporary:
             np.savez_compressed(

@@ -27,6 +27,7 @@ from semdepth_training.triplets import select_triplets, split
 from semdepth_ros.bags.drive import Drive, Topics, open_drives
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.files import write_atomically
+from semdepth_ros.weights import read_card
 
 
 class TrainCommandError(SemdepthError):
@@ -117,8 +118,11 @@ def prepare_data(
             f'pairs and weighs {config.loss.velocity:g} (metric depth needs {METRIC_SHARE:.0%} and '
             'a weight above 0)'
         )
-    data = Data(training, validation, training.focal_length(), [d.sha256 for d in prepared])
-    return data, notes
+    focal_length = training.focal_length()
+    if config.pretrained.weights:
+        # What the given network says of depth belongs to the camera that it has learned from.
+        focal_length = read_card(Path(config.pretrained.weights)).focal_length
+    return Data(training, validation, focal_length, [d.sha256 for d in prepared]), notes
 
 
 def _notes(
