@@ -17,7 +17,7 @@ from semdepth_ros.export.graph import graph
 from semdepth_ros.export.onnx_export import INPUT, OUTPUTS, cpu_session, require_onnx
 from semdepth_ros.weights import LoadedWeights
 
-PRECISIONS = ('float32', 'int8')
+PRECISIONS = ('float32',)
 
 
 def create(
