@@ -231,7 +231,6 @@ class DepthNode(LifecycleNode):
 
     def _take_image(self, index: int, message: Any, received_at: float) -> None:
         channel = self._channels[index]
-        channel.statistics.count('received')
         frame = Frame(message, received_at)
         stamp = stamp_ns(frame)
         newest = self._newest_ns.get(channel.name, stamp)

@@ -32,10 +32,6 @@ class InputError(SemdepthError):
     """An image or camera_info that cannot be used, or does not come."""
 
 
-class MissingInfoError(InputError):
-    """An image before the first camera_info: usual at the start, a fault only if it lasts."""
-
-
 class CameraInput:
     """The subscriptions of one camera.
 
@@ -43,8 +39,9 @@ class CameraInput:
         node: that owns the subscriptions.
         camera: name of the camera, '' where there is only one.
         parameters: in force when the node was configured.
-        statistics: where lost messages are counted.
-        on_image: takes each image message with the time of its receipt (monotonic clock).
+        statistics: where images received and lost are counted.
+        on_image: takes each image, once there is camera_info, with the time of its receipt
+            (monotonic clock).
         warn: takes a sentence about a publisher that cannot be heard.
     """
 
@@ -69,6 +66,8 @@ class CameraInput:
         self._reliability = ReliabilityPolicy.BEST_EFFORT
         self._info: _Info | None = None
         self._images = 0
+        #: The newest image, while there is no camera_info yet.
+        self._early: tuple[Any, float] | None = None
         self._started_at = self._image_at = time.monotonic()
         self._cameras = functools.lru_cache(maxsize=4)(self._make_cameras)
         self._image_subscription: Any = None
@@ -96,6 +95,9 @@ class CameraInput:
             if subscription is not None:
                 self._node.destroy_subscription(subscription)
         self._image_subscription = self._info_subscription = None
+        if self._early is not None:
+            self._statistics.count('discarded')
+            self._early = None
 
     def follow_publishers(self) -> None:
         """Subscribe anew where the publishers found by now ask for another reliability."""
@@ -135,13 +137,12 @@ class CameraInput:
             policy: 'rectify', 'refuse' or 'assume_rectified'.
 
         Raises:
-            MissingInfoError: while there is no camera_info.
-            InputError: where it does not belong to the image.
+            InputError: while there is no camera_info, or where it does not belong to the image.
             CameraError: where its values are impossible.
         """
         info = self._info
         if info is None:
-            raise MissingInfoError(f'no camera_info yet on {self.info_topic}')
+            raise InputError(f'no camera_info yet on {self.info_topic}')
         camera, rectified = self._cameras(info, policy)
         if camera.size != (width, height):
             raise InputError(
@@ -153,10 +154,20 @@ class CameraInput:
     def _take_image(self, message: Any) -> None:
         self._image_at = time.monotonic()
         self._images += 1
-        self._on_image(message, self._image_at)
+        self._statistics.count('received')
+        if self._info is not None:
+            self._on_image(message, self._image_at)
+            return
+        # The first image often comes just before its camera_info.
+        if self._early is not None:
+            self._statistics.count('replaced')
+        self._early = message, self._image_at
 
     def _take_info(self, message: CameraInfo) -> None:
         self._info = _Info(message)
+        early, self._early = self._early, None
+        if early is not None:
+            self._on_image(*early)
 
     def _make_cameras(self, info: _Info, policy: str) -> tuple[Camera, Camera | None]:
         try:

@@ -16,7 +16,7 @@ from semdepth_ros.engines.engine import Prediction
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.pipeline import FramePipeline, PreparedFrame
 from semdepth_ros.ros.diagnostics import FrameStatistics
-from semdepth_ros.ros.inputs import CameraInput, MissingInfoError
+from semdepth_ros.ros.inputs import CameraInput
 from semdepth_ros.ros.mailbox import Mailbox
 from semdepth_ros.ros.messages import message_to_rgb
 from semdepth_ros.ros.outputs import CameraOutputs
@@ -196,11 +196,7 @@ class Worker:
 
     def _fail(self, channel: Channel, error: Exception) -> None:
         channel.statistics.count('failed')
-        if isinstance(error, MissingInfoError):
-            # Said by the watch over silent topics, if it lasts.
-            channel.statistics.fault(str(error))
-        else:
-            self._report(channel, _sentence(error))
+        self._report(channel, _sentence(error))
 
 
 def _sentence(error: Exception) -> str:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
+
+# As the launch file does: without it, images and clouds do not fit into shared memory.
+os.environ.setdefault(
+    'FASTDDS_DEFAULT_PROFILES_FILE',
+    str(Path(__file__).resolve().parents[2] / 'config' / 'fastdds.xml'),
+)
 
 
 @pytest.fixture(scope='session')

@@ -145,13 +145,15 @@ def test_intrinsics_follow_the_image(played):
 
 def test_the_road_lies_below_the_horizon_and_the_sky_is_infinitely_far(played):
     _, messages, _ = played
+    camera = Camera.from_camera_info(next(iter(messages['depth/camera_info'].values())))
     below, road_pixels = 0, 0
     for stamp, message in messages['label_mask'].items():
         label = image_array(message)
-        camera = Camera.from_camera_info(messages['depth/camera_info'][stamp])
         rows = np.nonzero(label == ROAD)[0]
         below += int((rows > camera.cy).sum())
         road_pixels += rows.size
+        if stamp not in messages['depth/image_rect']:
+            continue  # reliable, but keep last 1: a slow listener may miss one
         depth = image_array(messages['depth/image_rect'][stamp])
         assert np.isposinf(depth[label == SKY]).all()
     share = road_pixels / sum(image_array(m).size for m in messages['label_mask'].values())
