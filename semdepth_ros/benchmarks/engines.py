@@ -127,20 +127,30 @@ def _engines(weights: LoadedWeights, notes: list[str]) -> Iterator[tuple[Engine,
             continue
         if precision == 'int8' and name != 'openvino':
             continue
-        make = _int8 if precision == 'int8' else functools.partial(_engine, name, kind, precision)
+        said: list[str] = []
+        make: Callable[[LoadedWeights], Engine] = functools.partial(
+            _engine, name, kind, precision, said.append
+        )
+        if precision == 'int8':
+            make = _int8
         try:
             engine, mib = _made(functools.partial(make, weights))
         except SemdepthError as error:
             if 'offers' not in str(error):
                 notes.append(f'{weights.card.model.depth}: {error}')
             continue
-        # TensorRT that fails becomes torch, which has rows of its own.
         if engine.name == name:
             yield engine, mib
+        else:
+            # TensorRT that fails becomes torch, which has rows of its own: say why.
+            notes += [line for line in said if line.startswith('engine ')]
+            engine.close()
 
 
-def _engine(name: str, device: str, precision: str, weights: LoadedWeights) -> Engine:
-    return create_engine(weights, name=name, device=device, precision=precision, report=_quiet)
+def _engine(
+    name: str, device: str, precision: str, report: Callable[[str], None], weights: LoadedWeights
+) -> Engine:
+    return create_engine(weights, name=name, device=device, precision=precision, report=report)
 
 
 def _int8(weights: LoadedWeights) -> Engine:
