@@ -222,9 +222,8 @@ def _resampling(
         image = mask = None
         if rank < pictures:
             (image,), (depth,) = predict_depth(objective, triplets, [index], device)
-            margin = config.stage_two.resampling.margin
-            mask = below_ground(depth, part.drive.fit.camera, margin, config.seed)
+            rule = config.stage_two.resampling
+            mask = below_ground(depth, part.drive.fit.camera, rule, config.seed)
         below = int(judgement.below_N[index])
         dropped.append(DroppedFrame(part.drive.drive.name, center, below, image, mask))
-    rule = f'A frame is {judgement.rule}.'
-    return Resampling(rule, len(triplets), dropped)
+    return Resampling(f'A frame is {judgement.rule}.', len(triplets), dropped)

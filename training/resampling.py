@@ -44,11 +44,14 @@ class ResamplingConfig:
             with the area of the image.
         margin: how far under the plane a pixel must lie to count, in heights of the camera above
             it: depth of unknown scale has no metres.
+        reach: pixels are counted where the plane lies within so many camera heights: beyond, a
+            plane tilted by a tenth of a degree would put the sky under the ground.
         max_dropped_share: more dropped frames than this mean an immature network: the run stops.
     """
 
     max_below_ground: float = 10.0
     margin: float = 0.5
+    reach: float = 30.0
     max_dropped_share: float = 0.3
 
     def limit(self, camera: Camera) -> float:
@@ -72,17 +75,20 @@ class Judgement:
 
 
 def below_ground(
-    depth_HW: np.ndarray, camera: Camera, margin: float, seed: int
+    depth_HW: np.ndarray, camera: Camera, config: ResamplingConfig, seed: int
 ) -> np.ndarray | None:
-    """Return which pixels lie under the ground plane by `margin` camera heights, (H, W) bool.
+    """Return which pixels lie far under the ground plane, (H, W) bool; None without a plane.
 
-    The answer does not depend on the scale of the depth. None where no plane is found.
+    The answer does not depend on the scale of the depth.
     """
     plane = fit_ground_plane(depth_HW, camera, seed=seed)
     if plane is None:
         return None
+    # The plane's inverse depth at each pixel, in camera heights.
+    inv_ground = (camera.rays() @ plane.m[:2] + plane.m[2]) * plane.height
     with np.errstate(invalid='ignore'):
-        return plane.depth_below(depth_HW, camera) > margin
+        below = plane.depth_below(depth_HW, camera) > config.margin
+    return below & (inv_ground > 1 / config.reach)
 
 
 @torch.no_grad()
@@ -128,7 +134,7 @@ def judge(
             _, depths = predict_depth(objective, triplets, indices, fabric.device)
         for index, depth_HW in zip(indices, depths):
             camera = triplets.locate(index)[0].drive.fit.camera
-            mask = below_ground(depth_HW, camera, config.margin, seed)
+            mask = below_ground(depth_HW, camera, config, seed)
             below[index] = -1 if mask is None else int(mask.sum())
     below_N = fabric.all_reduce(below, reduce_op='sum').cpu().numpy().astype(int)
     limits = np.concatenate(
@@ -207,7 +213,7 @@ def write_dropped(
     for index in [int(i) for i in order if judgement.dropped_N[i]][:pictures]:
         part, center = triplets.locate(index)
         (image,), (depth_HW,) = predict_depth(objective, triplets, [index], device)
-        mask = below_ground(depth_HW, part.drive.fit.camera, config.margin, seed)
+        mask = below_ground(depth_HW, part.drive.fit.camera, config, seed)
         marked = image.copy()
         if mask is not None:
             marked[mask] = (255, 0, 0)

@@ -1,0 +1,161 @@
+import pytest
+import torch
+from semdepth_training import losses
+from semdepth_training.augmentation import AugmentationConfig, draw
+from semdepth_training.objective import Batch, LossConfig, Objective
+from torch import nn
+
+from semdepth_ros.networks.model import ModelConfig, build_model
+from semdepth_ros.networks.pose import PoseNet
+
+HEIGHT, WIDTH = 32, 64
+
+
+class Wall(nn.Module):
+    """A depth network that sees a wall at `depth` metres, whatever the image."""
+
+    def __init__(self, depth):
+        super().__init__()
+        self.inv_depth = nn.Parameter(torch.tensor(1 / depth))
+
+    def forward(self, image):
+        scales = [image[:, :1, ::s, ::s] * 0 + self.inv_depth for s in (1, 2, 4, 8)]
+        return type('Output', (), {'inv_depths': tuple(scales)})
+
+
+class Sideways(nn.Module):
+    """A pose network that sees the camera step sideways by `step` metres from frame to frame."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = nn.Parameter(torch.tensor(step))
+
+    def forward(self, target, contexts):
+        poses = target.new_zeros(len(target), 2, 6)
+        poses[:, 0, 0], poses[:, 1, 0] = self.step, -self.step
+        return poses
+
+
+def wall_batch(slide, shift=4, focal=40.0, metres=0.5):
+    """Return a batch of a textured wall that moves by `shift` pixels from frame to frame."""
+    import numpy as np
+
+    frames = [slide(100 + k * shift, WIDTH)[:HEIGHT] for k in (0, -1, 1)]
+    images = torch.from_numpy(np.stack(frames))[None]
+    K = torch.tensor([[focal, focal, (WIDTH - 1) / 2, (HEIGHT - 1) / 2]])
+    return Batch(images, K, torch.full((1, 2), metres), torch.zeros(1, dtype=torch.long))
+
+
+def plain(batch=1, **changes):
+    values = {'brightness': 0, 'contrast': 0, 'saturation': 0, 'hue': 0, 'flip': 0} | changes
+    return draw(AugmentationConfig(**values), batch, 0, 0)
+
+
+def photometric(objective, batch):
+    return objective(batch, plain())['photometric'].item()
+
+
+def test_right_depth_and_pose_have_the_smallest_error(slide):
+    # 4 pixels at focal length 40 and a step of 0.5 m: the wall is 5 m away.
+    batch = wall_batch(slide)
+    errors = {d: photometric(Objective(Wall(d), Sideways(0.5), LossConfig(), 40.0), batch)
+              for d in (3.0, 4.0, 5.0, 6.5, 9.0)}  # fmt: skip
+    assert min(errors, key=errors.get) == 5.0
+    assert errors[5.0] < 0.3 * min(errors[4.0], errors[6.5])
+
+
+@pytest.mark.parametrize('focal_length', [20.0, 40.0, 80.0])
+def test_depth_of_another_focal_length_is_scaled_by_f_over_f_train(slide, focal_length):
+    # Network depth d means d f / f_train metres: what fits at f_train = f is off by that factor.
+    batch = wall_batch(slide)
+    right = 5.0 * focal_length / 40.0
+    at = lambda depth: photometric(  # noqa: E731
+        Objective(Wall(depth), Sideways(0.5), LossConfig(), focal_length), batch
+    )
+    assert at(right) < 0.3 * min(at(right * 0.8), at(right * 1.25))
+
+
+def test_cameras_of_two_focal_lengths_teach_the_same_network_depth(slide):
+    # The same wall through a lens twice as long: twice the shift, and one network depth fits both
+    # only if the rule is applied to each by its own focal length.
+    near, far = wall_batch(slide, shift=4, focal=40.0), wall_batch(slide, shift=4, focal=80.0)
+    objective = Objective(Wall(5.0), Sideways(0.5), LossConfig(), 40.0)
+    depth = 1 / torch.full((1, 1, HEIGHT, WIDTH), 1 / 5.0)
+    assert torch.allclose(objective.depth(1 / depth, near.intrinsics_B4), depth)
+    assert torch.allclose(objective.depth(1 / depth, far.intrinsics_B4), 2 * depth)
+    assert photometric(objective, far) == pytest.approx(photometric(objective, near), abs=1e-3)
+
+
+def test_the_depth_networks_input_is_mirrored_and_its_output_mirrored_back():
+    torch.manual_seed(0)
+    model = build_model(ModelConfig('efficientnet_lite0', {'decoder_channels': (4, 4, 8, 8, 8)}))
+    objective = Objective(model, PoseNet(), LossConfig(), 40.0).eval()
+    images = torch.randint(0, 255, (2, 3, HEIGHT, WIDTH, 3), dtype=torch.uint8)
+    batch = Batch(images, torch.ones(2, 4), torch.ones(2, 2), torch.arange(2))
+    mirrored = objective.view(batch, plain(2, flip=1.0))
+    straight = objective.view(batch, plain(2))
+    image = straight.images_BN3HW[:, 0]
+    expected = model(image.flip(-1)).inv_depths[0].flip(-1)
+    assert torch.allclose(mirrored.inv_depths[0], expected, atol=1e-6)
+    assert not torch.allclose(mirrored.inv_depths[0], straight.inv_depths[0], atol=1e-4)
+    # The pose network and the losses see the images as they are.
+    assert torch.equal(mirrored.poses_BN6, straight.poses_BN6)
+    assert torch.equal(mirrored.images_BN3HW, straight.images_BN3HW)
+
+
+def test_jitter_changes_network_inputs_and_leaves_the_loss_its_clean_images(slide):
+    batch = wall_batch(slide)
+    objective = Objective(Wall(5.0), Sideways(0.5), LossConfig(), 40.0)
+    jittered = objective(batch, draw(AugmentationConfig(flip=0), 1, 0, 3))
+    # Neither of these networks looks at its input, so only dirty images could change the loss.
+    assert jittered['photometric'].item() == photometric(objective, batch)
+
+
+def test_the_loss_is_the_papers_sum(slide):
+    batch = wall_batch(slide, metres=0.8)
+    config = LossConfig()
+    values = Objective(Wall(4.0), Sideways(0.5), config, 40.0)(batch, plain())
+    assert values['velocity'].item() == pytest.approx(0.3, abs=1e-6)
+    expected = values['photometric'] + 0.001 * values['smoothness'] + 0.05 * values['velocity']
+    assert values['loss'].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_velocity_moves_the_pose_towards_metres(slide):
+    pose = Sideways(0.1)
+    Objective(Wall(1.0), pose, LossConfig(), 40.0)(wall_batch(slide), plain())['loss'].backward()
+    assert pose.step.grad < 0  # a descent makes the step longer
+
+
+def test_what_stands_still_teaches_nothing(slide):
+    # No pixel moves, as with a car of the camera's own speed: the auto-mask leaves no gradient.
+    batch = wall_batch(slide, shift=0)
+    wall = Wall(5.0)
+    values = Objective(wall, Sideways(0.5), LossConfig(smoothness=0, velocity=0), 40.0)(
+        batch, plain()
+    )
+    assert values['automask'] > 0.99
+    values['loss'].backward()
+    assert wall.inv_depth.grad.abs() < 1e-6
+
+
+def test_geometry_is_float32_under_autocast(slide):
+    batch = wall_batch(slide)
+    objective = Objective(Wall(5.0), Sideways(0.5), LossConfig(), 40.0)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        values = objective(batch, plain())
+    assert values['loss'].dtype == torch.float32
+    assert values['photometric'].item() == pytest.approx(photometric(objective, batch), abs=1e-6)
+
+
+def test_frozen_batch_normalisation_keeps_its_statistics():
+    model = build_model(ModelConfig('efficientnet_lite0', {'decoder_channels': (4, 4, 8, 8, 8)}))
+    objective = Objective(model, PoseNet(), LossConfig(), 40.0, freeze_batch_norm=True).train()
+    norms = [m for m in objective.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and not any(norm.training for norm in norms)
+    assert objective.pose_network.training
+
+
+def test_moments_of_the_target_can_be_shared():
+    a, b = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
+    shared = losses.photometric_error(a, b, 0.85, losses.moments(b))
+    assert torch.equal(shared, losses.photometric_error(a, b, 0.85))
