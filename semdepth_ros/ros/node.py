@@ -12,13 +12,14 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 #: After this many seconds of putting things away the process ends as it is.
 _PATIENCE = 1.5
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until a signal comes; return 0, or 2 where it could not start."""
+    """Run the node until a signal comes and end the process with 0; return 2 if it cannot start."""
     # Until the node exists there is nothing to put away.
     _on_signals(lambda number, frame: os._exit(0))
     import rclpy
@@ -63,11 +64,11 @@ def main(args: list[str] | None = None) -> int:
     _end_at_the_latest(1 if crashed else 0)
     executor.shutdown(timeout_sec=_PATIENCE)
     spinning.join()
-    if not node.close(_PATIENCE):
-        _exit_now(0)
-    node.destroy_node()
-    rclpy.shutdown()
-    return 1 if crashed else 0
+    if node.close(_PATIENCE):
+        node.destroy_node()
+        rclpy.shutdown()
+    # Everything of ours is put away; the destructors of torch and the like take seconds more.
+    _exit_now(1 if crashed else 0)
 
 
 def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:
@@ -82,7 +83,7 @@ def _end_at_the_latest(code: int) -> None:
     timer.start()
 
 
-def _exit_now(code: int) -> None:
+def _exit_now(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
