@@ -84,3 +84,10 @@ def prepare_module(fabric: Fabric, module: nn.Module, config: DeviceConfig) -> n
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return module
+
+
+def reduce(fabric: Fabric, tensor: torch.Tensor, how: str) -> torch.Tensor:
+    """Return the 'mean' or 'sum' of a tensor over all processes."""
+    result = fabric.all_reduce(tensor, reduce_op=how)
+    assert isinstance(result, torch.Tensor)
+    return result

@@ -264,8 +264,8 @@ def _median_flow(before: np.ndarray | None, after: np.ndarray | None) -> float:
     """Return the median length of optical flow as a share of the width, NaN for a corrupt frame."""
     if before is None or after is None:
         return float('nan')
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    flow = method.calc(before, after, None)
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    flow = method.calc(before, after, np.zeros((*before.shape, 2), np.float32))
     return float(np.median(np.linalg.norm(flow, axis=2))) / FLOW_WIDTH
 
 

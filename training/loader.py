@@ -7,7 +7,7 @@ no process is forked beside a running device, and the order is the sampler's.
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -41,7 +41,7 @@ class TripletData(Protocol):
 
 def load(
     data: TripletData, batches: Iterable[Sequence[int]], workers: int, ahead: int = 4
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches of triplet indices, in order, read by `workers` threads.
 
     Args:

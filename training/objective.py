@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from semdepth_training import losses
 from semdepth_training.augmentation import Augmentation, jitter, mirror
+from semdepth_training.losses import Moments
 from semdepth_training.pose_geometry import pose_matrix
 from semdepth_training.view_synthesis import synthesise
 from torch import Tensor, nn
@@ -190,7 +191,7 @@ class Objective(nn.Module):
             for context in range(2)
         ]
 
-    def _errors(self, estimates: list[Tensor], target: Tensor, moments: losses.Moments) -> Tensor:
+    def _errors(self, estimates: list[Tensor], target: Tensor, moments: Moments) -> Tensor:
         weight = self.config.ssim_weight
         return torch.cat(
             [losses.photometric_error(e, target, weight, moments) for e in estimates], dim=1

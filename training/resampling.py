@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from semdepth_training.device import reduce
 from semdepth_training.objective import Objective
 from semdepth_training.pictures import color_inv_depth
 from semdepth_training.triplets import Triplets
@@ -136,7 +137,7 @@ def judge(
             camera = triplets.locate(index)[0].drive.fit.camera
             mask = below_ground(depth_HW, camera, config, seed)
             below[index] = -1 if mask is None else int(mask.sum())
-    below_N = fabric.all_reduce(below, reduce_op='sum').cpu().numpy().astype(int)
+    below_N = reduce(fabric, below, 'sum').cpu().numpy().astype(int)
     limits = np.concatenate(
         [np.full(len(part.centers), config.limit(part.drive.fit.camera)) for part in triplets.parts]
     )

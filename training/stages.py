@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 from lightning.fabric import Fabric
 from semdepth_training import checkpoints
 from semdepth_training.build import build_objective
@@ -169,7 +168,7 @@ class Stages:
             del config[key]
         del config['data']['cache'], config['optimizer']['epochs']
         centers = [
-            hashlib.sha256(np.ascontiguousarray(part.centers)).hexdigest()
+            hashlib.sha256(part.centers.astype('<i8').tobytes()).hexdigest()
             for part in training.parts
         ]
         text = json.dumps([name, config, sorted(self._data.hashes), centers], default=str)

@@ -73,7 +73,7 @@ def measure(
         start = time.perf_counter()
         delivered = sum(len(b.triplet_B) for b in itertools.islice(feed, batches))
         rates.append(delivered / (time.perf_counter() - start))
-        feed.close()  # type: ignore[attr-defined]
+        feed.close()
     drive = triplets.parts[0].drive
     return Throughput(
         triplets_per_second=statistics.median(rates),

@@ -11,6 +11,7 @@ from lightning.fabric import Fabric
 from semdepth_training import checkpoints
 from semdepth_training.augmentation import draw
 from semdepth_training.checkpoints import Progress
+from semdepth_training.device import reduce
 from semdepth_training.display import Display
 from semdepth_training.loader import load
 from semdepth_training.objective import Objective
@@ -145,7 +146,7 @@ def agree(
     names = [*values, 'gradient_norm']
     scalars = [value.detach().float() for value in (*values.values(), norm)]
     scalars.append(torch.tensor(float(stop), device=scalars[0].device))
-    *means, stopping = fabric.all_reduce(torch.stack(scalars), reduce_op='mean').tolist()
+    *means, stopping = reduce(fabric, torch.stack(scalars), 'mean').tolist()
     return dict(zip(names, means)), stopping > 0
 
 

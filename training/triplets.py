@@ -129,7 +129,8 @@ def split(
             raise TripletError(
                 f'data.validation_bags names {bag!r}, expected some of {", ".join(names)}'
             )
-    training, validation = [], []
+    training: list[Part] = []
+    validation: list[Part] = []
     for drive, selection in zip(drives, selections):
         centers, stride = selection.centers, selection.stride
         if validation_bags:

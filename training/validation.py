@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from semdepth_training.device import reduce
 from semdepth_training.loader import load
 from semdepth_training.objective import Objective
 from semdepth_training.pictures import explain
@@ -41,7 +42,7 @@ def validate(
         with fabric.autocast():
             log.picture(step, 'validation', explain(objective, first.to(fabric.device)))
     objective.train()
-    sums = fabric.all_reduce(sums, reduce_op='sum')
+    sums = reduce(fabric, sums, 'sum')
     error = float(sums[:, 0].sum() / sums[:, 1].sum())
     if log:
         means = (sums[:, 0] / sums[:, 1]).tolist()
