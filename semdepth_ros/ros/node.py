@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 #: After this many seconds of putting things away the process ends as it is.
-_PATIENCE = 1.5
+_PATIENCE = 0.8
 
 
 def main(args: list[str] | None = None) -> int:
