@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import torch
-from semdepth_training.config import TrainConfig
-from semdepth_training.objective import Objective
 from torch import nn
 
 from semdepth_ros.errors import SemdepthError
@@ -13,6 +11,8 @@ from semdepth_ros.networks.model import ModelConfig
 from semdepth_ros.networks.pose import PoseNet
 from semdepth_ros.weights import load
 from semdepth_ros.weights.assemble import assemble_model
+from semdepth_training.config import TrainConfig
+from semdepth_training.objective import Objective
 
 
 class BuildError(SemdepthError):

@@ -15,6 +15,10 @@ from typing import Any
 
 import jsonargparse
 import yaml
+
+from semdepth_ros.errors import SemdepthError
+from semdepth_ros.networks.model_config import GuidanceConfig, ModelConfig
+from semdepth_ros.preprocessing import SIZE_MULTIPLE
 from semdepth_training.augmentation import AugmentationConfig
 from semdepth_training.device import DeviceConfig
 from semdepth_training.frame_cache import CacheConfig
@@ -22,10 +26,6 @@ from semdepth_training.objective import LossConfig
 from semdepth_training.resampling import ResamplingConfig
 from semdepth_training.selection import SelectionConfig
 from semdepth_training.task import LoopConfig, OptimizerConfig
-
-from semdepth_ros.errors import SemdepthError
-from semdepth_ros.networks.model_config import GuidanceConfig, ModelConfig
-from semdepth_ros.preprocessing import SIZE_MULTIPLE
 
 
 class ConfigError(SemdepthError):

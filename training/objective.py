@@ -6,12 +6,13 @@ import dataclasses
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from semdepth_training import losses
 from semdepth_training.augmentation import Augmentation, jitter, mirror
 from semdepth_training.losses import Moments
 from semdepth_training.pose_geometry import pose_matrix
 from semdepth_training.view_synthesis import synthesise
-from torch import Tensor, nn
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from semdepth_ros import __version__
+from semdepth_ros.weights import WeightsCard, save
 from semdepth_training.config import TrainConfig
 from semdepth_training.evaluation.evaluator import Evaluator
 from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth
@@ -29,9 +32,6 @@ from semdepth_training.resampling import Judgement, below_ground, predict_depth
 from semdepth_training.run_log import read_history
 from semdepth_training.stages import Data, StageResult
 from semdepth_training.triplets import Triplets
-
-from semdepth_ros import __version__
-from semdepth_ros.weights import WeightsCard, save
 
 #: Speed must be known for this share of the image pairs before weights count as metric.
 METRIC_SHARE = 0.1

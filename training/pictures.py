@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+
 from semdepth_training import losses
 from semdepth_training.objective import Batch, Objective
 

@@ -18,15 +18,15 @@ import cv2
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from semdepth_training.device import reduce
-from semdepth_training.objective import Objective
-from semdepth_training.pictures import color_inv_depth
-from semdepth_training.triplets import Triplets
 
 from semdepth_ros.camera import Camera
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.files import write_atomically
 from semdepth_ros.ground_plane import fit_ground_plane
+from semdepth_training.device import reduce
+from semdepth_training.objective import Objective
+from semdepth_training.pictures import color_inv_depth
+from semdepth_training.triplets import Triplets
 
 #: The image size, in pixels, that `max_below_ground` is stated for.
 REFERENCE_AREA = 640 * 192

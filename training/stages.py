@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lightning.fabric import Fabric
+
+from semdepth_ros.networks.model import ModelConfig
 from semdepth_training import checkpoints
 from semdepth_training.build import build_objective
 from semdepth_training.checkpoints import Progress
@@ -26,8 +28,6 @@ from semdepth_training.resampling import (
 from semdepth_training.task import Task
 from semdepth_training.trainer import train
 from semdepth_training.triplets import Triplets
-
-from semdepth_ros.networks.model import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)

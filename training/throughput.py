@@ -8,13 +8,12 @@ import statistics
 import time
 from pathlib import Path
 
+from semdepth_ros.bags.drive import Drive
 from semdepth_training.frame_cache import CacheConfig, PreparedDrive
 from semdepth_training.loader import load
 from semdepth_training.sampling import EpochSampler
 from semdepth_training.selection import SelectionConfig
 from semdepth_training.triplets import Triplets, select_triplets, split
-
-from semdepth_ros.bags.drive import Drive
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,9 @@ import threading
 
 import torch
 from lightning.fabric import Fabric
+from torch import nn
+
+from semdepth_ros.errors import SemdepthError
 from semdepth_training import checkpoints
 from semdepth_training.augmentation import draw
 from semdepth_training.checkpoints import Progress
@@ -19,9 +22,6 @@ from semdepth_training.run_log import RunLog
 from semdepth_training.sampling import EpochSampler
 from semdepth_training.task import OptimizerConfig, Task
 from semdepth_training.validation import validate
-from torch import nn
-
-from semdepth_ros.errors import SemdepthError
 
 #: The running mean of the loss remembers about so many steps.
 SMOOTHING_STEPS = 100

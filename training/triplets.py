@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Sequence
 
 import numpy as np
-from semdepth_training.frame_cache import PreparedDrive
-from semdepth_training.selection import Motion, Selection, SelectionConfig, select
 
 from semdepth_ros.errors import SemdepthError
+from semdepth_training.frame_cache import PreparedDrive
+from semdepth_training.selection import Motion, Selection, SelectionConfig, select
 
 
 class TripletError(SemdepthError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+
 from semdepth_training.device import reduce
 from semdepth_training.loader import load
 from semdepth_training.objective import Objective

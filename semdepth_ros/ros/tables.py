@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -15,10 +14,13 @@ TABLES = {'topics': topic_table, 'parameters': parameter_table}
 def with_tables(text: str) -> str:
     """Return a Markdown text with everything between its markers made anew."""
     for name, table in TABLES.items():
-        pattern = re.compile(rf'(<!-- {name}: [^\n]*-->\n).*?(<!-- end -->)', re.DOTALL)
-        text, count = pattern.subn(lambda m, t=table: f'{m[1]}{t()}\n{m[2]}', text)
-        if count != 1:
-            raise ValueError(f'{count} markers for the table of {name}, expected 1')
+        start, end = f'<!-- {name}: ', '<!-- end -->'
+        before, _, rest = text.partition(start)
+        marker, _, after = rest.partition('\n')
+        _, found, after = after.partition(end)
+        if not found:
+            raise ValueError(f'no markers for the table of {name}')
+        text = f'{before}{start}{marker}\n{table()}\n{found}{after}'
     return text
 
 

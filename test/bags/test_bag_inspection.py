@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from drive_recordings import CAMERA, START, stamps, wall_image
-from semdepth_training.commands import bag as command
-from semdepth_training.inspection.measures import blur
 
 from semdepth_ros import cli
 from semdepth_ros.bags import messages
 from semdepth_ros.camera import Camera
+from semdepth_training.commands import bag as command
+from semdepth_training.inspection.measures import blur
 
 
 def inspect(*arguments, tmp_path):

@@ -2,6 +2,7 @@ import colorsys
 
 import pytest
 import torch
+
 from semdepth_training.augmentation import AugmentationConfig, draw, jitter, mirror
 
 NONE = AugmentationConfig(brightness=0, contrast=0, saturation=0, hue=0, flip=0)

@@ -5,6 +5,11 @@ import math
 import cv2
 import numpy as np
 import pytest
+
+from semdepth_ros.bags import messages
+from semdepth_ros.bags.drive import Drive
+from semdepth_ros.bags.writer import BagWriter
+from semdepth_ros.camera import Camera
 from semdepth_training.evaluation.drives import DriveFrames, FrameRangeError, frame_range
 from semdepth_training.evaluation.evaluator import Evaluator
 from semdepth_training.evaluation.frames import RawDepth
@@ -12,11 +17,6 @@ from semdepth_training.evaluation.metrics import Protocol
 from semdepth_training.evaluation.poses import camera_poses
 from semdepth_training.evaluation.training_mean import training_mean
 from semdepth_training.evaluation.truth import BagTruth, FolderTruth, TruthError, open_truth
-
-from semdepth_ros.bags import messages
-from semdepth_ros.bags.drive import Drive
-from semdepth_ros.bags.writer import BagWriter
-from semdepth_ros.camera import Camera
 
 CAMERA = Camera(96, 64, 70.0, 70.0, 47.5, 24.0)
 HEIGHT, SPEED, RATE, FRAMES = 1.5, 5.0, 10, 6

@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from semdepth_training.evaluation.metrics import METRICS
-from semdepth_training.evaluation.predictor import Predictor
 
 from semdepth_ros.bags import messages
 from semdepth_ros.bags.writer import BagWriter
@@ -15,6 +13,8 @@ from semdepth_ros.camera import Camera
 from semdepth_ros.cli import main
 from semdepth_ros.weights import WeightsCard, save
 from semdepth_ros.weights.assemble import assemble_model
+from semdepth_training.evaluation.metrics import METRICS
+from semdepth_training.evaluation.predictor import Predictor
 
 WIDTH, HEIGHT, FOCAL = 96, 64, 70.0
 CAMERA = Camera(WIDTH, HEIGHT, FOCAL, FOCAL, 47.5, 20.0)

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
+
+from semdepth_ros.camera import Camera
 from semdepth_training.evaluation.baselines import BaselineError, DepthMean
 from semdepth_training.evaluation.evaluator import Evaluator
 from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth, fuse_flipped
 from semdepth_training.evaluation.metrics import METRICS, MetricsError, Protocol
 from semdepth_training.evaluation.run import evaluate
-
-from semdepth_ros.camera import Camera
 
 CAMERA = Camera(80, 50, 60.0, 60.0, 39.5, 20.0)
 IMAGE = np.zeros((50, 80, 3), np.uint8)

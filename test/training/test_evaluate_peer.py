@@ -1,13 +1,13 @@
 """The protocol against a known network and a known recording, measured by others before."""
 
 import pytest
+
+from semdepth_ros.bags.drive import Drive
 from semdepth_training.evaluation.drives import DriveFrames, frame_range
 from semdepth_training.evaluation.peer import Peer, PeerError
 from semdepth_training.evaluation.run import evaluate
 from semdepth_training.evaluation.training_mean import training_mean
 from semdepth_training.evaluation.truth import BagTruth
-
-from semdepth_ros.bags.drive import Drive
 
 
 def test_peer_and_constant_depth_score_on_lidar_what_they_are_known_to_score(shared_data):

@@ -3,11 +3,11 @@ import resource
 
 import numpy as np
 import pytest
-from semdepth_training import frame_cache
-from semdepth_training.frame_cache import CacheConfig, FrameCacheError, PreparedDrive
 
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.camera import Camera
+from semdepth_training import frame_cache
+from semdepth_training.frame_cache import CacheConfig, FrameCacheError, PreparedDrive
 
 
 def prepared(path, folder, use='always', size=(96, 64)):

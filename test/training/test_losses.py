@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from semdepth_training import losses
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics
+
 from semdepth_training.evaluation.metrics import (
     DepthMetrics,
     MetricsError,

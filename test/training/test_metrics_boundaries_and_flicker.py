@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from semdepth_training.evaluation.boundaries import BoundaryCounts, count_boundaries
-from semdepth_training.evaluation.flicker import flicker
 
 from semdepth_ros.camera import Camera
+from semdepth_training.evaluation.boundaries import BoundaryCounts, count_boundaries
+from semdepth_training.evaluation.flicker import flicker
 
 EVERYWHERE = np.ones((20, 40), bool)
 

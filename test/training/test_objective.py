@@ -1,12 +1,12 @@
 import pytest
 import torch
-from semdepth_training import losses
-from semdepth_training.augmentation import AugmentationConfig, draw
-from semdepth_training.objective import Batch, LossConfig, Objective
 from torch import nn
 
 from semdepth_ros.networks.model import ModelConfig, build_model
 from semdepth_ros.networks.pose import PoseNet
+from semdepth_training import losses
+from semdepth_training.augmentation import AugmentationConfig, draw
+from semdepth_training.objective import Batch, LossConfig, Objective
 
 HEIGHT, WIDTH = 32, 64
 

@@ -1,6 +1,8 @@
 import re
 
 import numpy as np
+
+from semdepth_ros.camera import Camera
 from semdepth_training.evaluation.baselines import DepthMean
 from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth
 from semdepth_training.evaluation.run import EvaluationRun, evaluate
@@ -9,8 +11,6 @@ from semdepth_training.report.evaluation import (
     truth_picture,
     write_evaluation_report,
 )
-
-from semdepth_ros.camera import Camera
 
 
 def run_of(frames, **fields):

@@ -2,6 +2,8 @@ import re
 
 import numpy as np
 import pytest
+
+from semdepth_ros.camera import Camera
 from semdepth_training.evaluation.evaluator import Evaluator
 from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth
 from semdepth_training.report.page import ReportError
@@ -13,8 +15,6 @@ from semdepth_training.report.training import (
     TrainingReport,
     write_training_report,
 )
-
-from semdepth_ros.camera import Camera
 
 
 @pytest.fixture(scope='module')

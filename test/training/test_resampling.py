@@ -4,6 +4,14 @@ import numpy as np
 import pytest
 import torch
 from lightning.fabric import Fabric
+from torch import nn
+
+from semdepth_ros.bags.drive import Drive
+from semdepth_ros.camera import Camera
+from semdepth_ros.networks.model import ModelConfig, build_model
+from semdepth_ros.networks.pose import PoseNet
+from semdepth_ros.simulation.config import StreetConfig, default_camera
+from semdepth_ros.simulation.drive import StreetDrive
 from semdepth_training.frame_cache import CacheConfig, PreparedDrive
 from semdepth_training.objective import LossConfig, Objective
 from semdepth_training.resampling import (
@@ -18,14 +26,6 @@ from semdepth_training.resampling import (
 )
 from semdepth_training.selection import SelectionConfig
 from semdepth_training.triplets import select_triplets, split
-from torch import nn
-
-from semdepth_ros.bags.drive import Drive
-from semdepth_ros.camera import Camera
-from semdepth_ros.networks.model import ModelConfig, build_model
-from semdepth_ros.networks.pose import PoseNet
-from semdepth_ros.simulation.config import StreetConfig, default_camera
-from semdepth_ros.simulation.drive import StreetDrive
 
 CAMERA = default_camera(160, 64)
 

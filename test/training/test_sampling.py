@@ -1,4 +1,5 @@
 import pytest
+
 from semdepth_training.sampling import EpochSampler, SamplingError
 
 

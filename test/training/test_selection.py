@@ -1,6 +1,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from semdepth_training.selection import Motion, SelectionConfig, runs_of_frames, select
 
 PERIOD = 100_000_000

@@ -9,12 +9,12 @@ import time
 
 import numpy as np
 import pytest
-from semdepth_training.run_log import read_history
 
 from semdepth_ros import weights
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.bags.errors import BagError
 from semdepth_ros.cli import main
+from semdepth_training.run_log import read_history
 
 SETTINGS = [
     '--data.width', '64', '--data.height', '32',

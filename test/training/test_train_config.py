@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from semdepth_training.config import ConfigError, TrainConfig, make_parser, parse
 
 FOLDER = Path(__file__).parents[2] / 'config' / 'train'

@@ -6,6 +6,10 @@ import threading
 import pytest
 import torch
 from lightning.fabric import Fabric
+
+from semdepth_ros.bags.drive import Drive
+from semdepth_ros.networks.model import ModelConfig, build_model
+from semdepth_ros.networks.pose import PoseNet
 from semdepth_training import checkpoints
 from semdepth_training.augmentation import AugmentationConfig
 from semdepth_training.checkpoints import CheckpointError
@@ -16,10 +20,6 @@ from semdepth_training.selection import SelectionConfig
 from semdepth_training.task import LoopConfig, OptimizerConfig, Task
 from semdepth_training.trainer import TrainingError, train
 from semdepth_training.triplets import select_triplets, split
-
-from semdepth_ros.bags.drive import Drive
-from semdepth_ros.networks.model import ModelConfig, build_model
-from semdepth_ros.networks.pose import PoseNet
 
 MODEL = ModelConfig('efficientnet_lite0', {'decoder_channels': (4, 4, 8, 8, 8)})
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
+
+from semdepth_ros.bags.drive import Drive
+from semdepth_ros.camera import Camera
 from semdepth_training.frame_cache import CacheConfig, PreparedDrive
 from semdepth_training.loader import load
 from semdepth_training.selection import SelectionConfig
 from semdepth_training.triplets import TripletError, select_triplets, split
-
-from semdepth_ros.bags.drive import Drive
-from semdepth_ros.camera import Camera
 
 
 @pytest.fixture

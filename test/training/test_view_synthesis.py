@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+
+from semdepth_ros.camera import Camera
 from semdepth_training.pose_geometry import euler_to_rotation, pose_matrix
 from semdepth_training.view_synthesis import (
     correspondences,
@@ -10,8 +12,6 @@ from semdepth_training.view_synthesis import (
     synthesise,
     unproject,
 )
-
-from semdepth_ros.camera import Camera
 
 
 def intrinsics(camera):

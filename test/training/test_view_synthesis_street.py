@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from semdepth_training.view_synthesis import correspondences, in_view, sample
 
 from semdepth_ros.simulation.config import StreetConfig, default_camera
 from semdepth_ros.simulation.drive import StreetDrive
+from semdepth_training.view_synthesis import correspondences, in_view, sample
 
 
 class Pair:

@@ -51,10 +51,9 @@ def main(argv: Sequence[str]) -> int:
         parser.print_help()
         return 0
     # Late, so that --help answers at once.
+    from semdepth_ros.bags.drive import Topics
     from semdepth_training.inspection.inspection import inspect
     from semdepth_training.inspection.output import describe, write_json, write_sheet
-
-    from semdepth_ros.bags.drive import Topics
 
     topics = Topics(args.image, args.camera_info, args.odometry, args.truth)
     rectified = {'auto': None, 'yes': True, 'no': False}[args.rectified]

@@ -10,15 +10,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from semdepth_ros.errors import SemdepthError
+from semdepth_ros.progress import progress_bar, track
 from semdepth_training.distillation.student import (
     DistillationConfig,
     LabelledImage,
     intersection_over_union,
     train_student,
 )
-
-from semdepth_ros.errors import SemdepthError
-from semdepth_ros.progress import progress_bar, track
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,10 +51,10 @@ def main(argv: Sequence[str]) -> int:
     # Late, so that --help answers before torch is imported.
     import torch
     from safetensors.torch import save_file
-    from semdepth_training.distillation.images import street_images
 
     from semdepth_ros.files import atomic_path, write_atomically
     from semdepth_ros.networks.semantic.build import build_semantic_network
+    from semdepth_training.distillation.images import street_images
 
     width, height = _size(args.size)
     teachers = _Teachers(args.espnetv2, args.tflite)
@@ -108,10 +107,10 @@ def _labelled(
 ) -> list[LabelledImage]:
     """Return the labelled images of a bag, from an earlier run where that is whole."""
     import numpy as np
-    from semdepth_training.distillation.images import recorded_images
 
     from semdepth_ros.bags.drive import Drive
     from semdepth_ros.files import atomic_path
+    from semdepth_training.distillation.images import recorded_images
 
     drive = Drive(bag)
     every = math.ceil(len(drive) / frames)

@@ -62,6 +62,7 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_args(argv)
     # Late, so that --help and wrong arguments answer before torch is imported.
     from rich.console import Console
+
     from semdepth_training.evaluation.table import print_run
     from semdepth_training.report.page import write_text
 
@@ -84,6 +85,8 @@ def measure(args: argparse.Namespace, command: str) -> EvaluationRun:
     Raises:
         SemdepthError: for bags, truth, weights or arguments that do not serve.
     """
+    from semdepth_ros.bags.drive import Topics, open_drives
+    from semdepth_ros.progress import track
     from semdepth_training.evaluation.drives import DriveFrames, frame_range
     from semdepth_training.evaluation.metrics import Protocol
     from semdepth_training.evaluation.peer import Peer
@@ -92,9 +95,6 @@ def measure(args: argparse.Namespace, command: str) -> EvaluationRun:
     from semdepth_training.evaluation.training_mean import training_mean
     from semdepth_training.evaluation.truth import open_truth
     from semdepth_training.report.page import versions
-
-    from semdepth_ros.bags.drive import Topics, open_drives
-    from semdepth_ros.progress import track
 
     protocol = Protocol(not args.no_garg, args.max_depth, args.resize)
     frames = frame_range(args.frames) if args.frames else None

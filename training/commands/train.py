@@ -10,6 +10,11 @@ from pathlib import Path
 import torch
 import yaml
 from lightning.fabric import Fabric
+
+from semdepth_ros.bags.drive import Drive, Topics, open_drives
+from semdepth_ros.errors import SemdepthError
+from semdepth_ros.files import write_atomically
+from semdepth_ros.weights import read_card
 from semdepth_training.config import TrainConfig, parse
 from semdepth_training.device import launch
 from semdepth_training.frame_cache import PreparedDrive, content_hash
@@ -23,11 +28,6 @@ from semdepth_training.outcome import (
 )
 from semdepth_training.stages import Data, Stages
 from semdepth_training.triplets import select_triplets, split
-
-from semdepth_ros.bags.drive import Drive, Topics, open_drives
-from semdepth_ros.errors import SemdepthError
-from semdepth_ros.files import write_atomically
-from semdepth_ros.weights import read_card
 
 
 class TrainCommandError(SemdepthError):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from semdepth_training.distillation.student import LabelledImage
-from semdepth_training.distillation.teachers import Teacher, agreement
 
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.errors import SemdepthError
@@ -14,6 +12,8 @@ from semdepth_ros.postprocessing import resize_nearest
 from semdepth_ros.preprocessing import fit
 from semdepth_ros.rectification import rectify
 from semdepth_ros.simulation import StreetConfig, StreetDrive
+from semdepth_training.distillation.student import LabelledImage
+from semdepth_training.distillation.teachers import Teacher, agreement
 
 
 def recorded_images(

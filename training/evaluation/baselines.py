@@ -7,10 +7,10 @@ scores well. A network whose figures are not far below has learned the average r
 from __future__ import annotations
 
 import numpy as np
-from semdepth_training.evaluation.frames import RawDepth
 
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.postprocessing import resize_nearest
+from semdepth_training.evaluation.frames import RawDepth
 
 #: Size of the mean maps, rows and columns: coarse enough for LiDAR to fill, finer than any road.
 GRID = (96, 320)

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from semdepth_training.evaluation.frames import EvaluationFrame
-from semdepth_training.evaluation.poses import camera_poses
-from semdepth_training.evaluation.truth import Truth
 
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.bags.errors import BagError
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.rectification import rectify
+from semdepth_training.evaluation.frames import EvaluationFrame
+from semdepth_training.evaluation.poses import camera_poses
+from semdepth_training.evaluation.truth import Truth
 
 
 class FrameRangeError(SemdepthError):

@@ -7,6 +7,8 @@ import math
 
 import cv2
 import numpy as np
+
+from semdepth_ros.classes import CLASS_NAMES, VEHICLES
 from semdepth_training.evaluation.boundaries import BoundaryCounts, count_boundaries
 from semdepth_training.evaluation.flicker import flicker
 from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth, with_labels
@@ -31,8 +33,6 @@ from semdepth_training.evaluation.result import (
     ModeResult,
     Scale,
 )
-
-from semdepth_ros.classes import CLASS_NAMES, VEHICLES
 
 #: A prediction of this many times the truth is a hole that a planner would drive into.
 INFINITE_RATIO = 3.0

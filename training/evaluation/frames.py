@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from semdepth_training.evaluation.metrics import Resize, resize_depth
 
 from semdepth_ros.camera import Camera
 from semdepth_ros.classes import UNLABELLED
 from semdepth_ros.postprocessing import resize_nearest
+from semdepth_training.evaluation.metrics import Resize, resize_depth
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

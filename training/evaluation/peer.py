@@ -10,9 +10,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from semdepth_training.evaluation.frames import RawDepth
 
 from semdepth_ros.errors import SemdepthError
+from semdepth_training.evaluation.frames import RawDepth
 
 #: Smallest disparity that is inverted; less is as good as infinitely far.
 MIN_DISPARITY = 1e-3

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from semdepth_training.evaluation.frames import RawDepth
 
 from semdepth_ros.camera import Camera
 from semdepth_ros.engines import create_engine
 from semdepth_ros.engines.engine import Engine
 from semdepth_ros.pipeline import FramePipeline
 from semdepth_ros.weights import load
+from semdepth_training.evaluation.frames import RawDepth
 
 
 class Predictor:

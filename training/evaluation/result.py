@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+
 from semdepth_training.evaluation.boundaries import BoundaryCounts
 from semdepth_training.evaluation.metrics import DepthMetrics, Protocol
 

@@ -6,6 +6,7 @@ import math
 
 from rich.console import Console
 from rich.table import Table
+
 from semdepth_training.evaluation.metrics import METRICS, DepthMetrics
 from semdepth_training.evaluation.result import MODES
 from semdepth_training.evaluation.run import EvaluationRun

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from semdepth_training.evaluation.baselines import DepthMean
-from semdepth_training.evaluation.drives import DriveFrames
-from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth
-from semdepth_training.evaluation.truth import BagTruth
 
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.bags.errors import BagError
 from semdepth_ros.camera import Camera
 from semdepth_ros.rectification import rectify
+from semdepth_training.evaluation.baselines import DepthMean
+from semdepth_training.evaluation.drives import DriveFrames
+from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth
+from semdepth_training.evaluation.truth import BagTruth
 
 #: Frames of each training drive that are taken, evenly spread: a mean of more says no more.
 FRAMES = 100

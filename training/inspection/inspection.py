@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from semdepth_training.inspection.measures import FrameMeasures, measure_frames
-from semdepth_training.selection import Motion, Selection, SelectionConfig, select
 
 from semdepth_ros.bags.drive import Drive, Topics
 from semdepth_ros.bags.errors import BagError
 from semdepth_ros.camera import Camera
+from semdepth_training.inspection.measures import FrameMeasures, measure_frames
+from semdepth_training.selection import Motion, Selection, SelectionConfig, select
 
 #: Fewer triplets than this teach a network nothing: some seconds of driving.
 MIN_TRIPLETS = 30

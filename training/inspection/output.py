@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from semdepth_training.inspection.inspection import Inspection
-from semdepth_training.inspection.sheet import draw_sheet
 
 from semdepth_ros.bags.errors import BagError
+from semdepth_training.inspection.inspection import Inspection
+from semdepth_training.inspection.sheet import draw_sheet
 
 
 def describe(inspection: Inspection) -> str:

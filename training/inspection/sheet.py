@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from semdepth_training.inspection.inspection import Inspection
 
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.bags.errors import BagError
 from semdepth_ros.coloring import color_depth
+from semdepth_training.inspection.inspection import Inspection
 
 WIDTH = 1600
 _COLUMNS = 4

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
+from semdepth_ros.coloring import color_depth
 from semdepth_training.evaluation.metrics import METRICS
 from semdepth_training.evaluation.result import MODES, Evaluation, FramePicture
 from semdepth_training.report import page
 from semdepth_training.report.charts import bar_chart
-
-from semdepth_ros.coloring import color_depth
 
 if TYPE_CHECKING:
     from semdepth_training.evaluation.run import EvaluationRun

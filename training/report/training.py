@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from semdepth_ros.coloring import color_depth, color_labels
 from semdepth_training.evaluation.result import Evaluation
 from semdepth_training.report import page
 from semdepth_training.report.charts import Curve, line_chart
@@ -17,8 +19,6 @@ from semdepth_training.report.evaluation import (
     picture_sections,
     quality_table,
 )
-
-from semdepth_ros.coloring import color_depth, color_labels
 
 __all__ = [
     'Curve',
