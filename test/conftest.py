@@ -55,7 +55,8 @@ def tiny_weights(tmp_path_factory):
 @pytest.fixture(scope='session')
 def street_bag(tmp_path_factory):
     """Return a bag of six frames of a street, 320x96, with depth and labels."""
-    from semdepth_ros.simulation import StreetConfig, StreetDrive, default_camera, write_street_bag
+    from semdepth_ros.simulation import StreetConfig, StreetDrive, default_camera
+    from semdepth_ros.simulation.bag import write_street_bag
 
     path = tmp_path_factory.mktemp('street') / 'street'
     drive = StreetDrive(StreetConfig(seed=3, frames=6, camera=default_camera(320, 96)))

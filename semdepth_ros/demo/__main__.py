@@ -15,7 +15,8 @@ from semdepth_ros.demo.sheet import sheet
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.files import write_atomically
 from semdepth_ros.inference.pictures import png_bytes
-from semdepth_ros.simulation import StreetConfig, StreetDrive, write_street_bag
+from semdepth_ros.simulation import StreetConfig, StreetDrive
+from semdepth_ros.simulation.bag import write_street_bag
 from semdepth_ros.weights import load_or_untrained
 
 #: Moments of the drive that the sheet shows.

@@ -22,13 +22,13 @@ def ply_bytes(points_HW: np.ndarray) -> bytes:
         vertices[name] = points[name]
     for name, shift in (('red', 16), ('green', 8), ('blue', 0)):
         vertices[name] = rgb >> shift & 255
-    kinds = {'<f4': 'float', '|u1': 'uchar'}
     header = [
         'ply',
         'format binary_little_endian 1.0',
         'comment metres in the optical frame: x right, y down, z forward',
         f'element vertex {len(points)}',
-        *(f'property {kinds[kind]} {name}' for name, kind in vertices.dtype.descr),
+        *(f'property float {name}' for name in ('x', 'y', 'z')),
+        *(f'property uchar {name}' for name in ('red', 'green', 'blue', 'label')),
         'end_header',
     ]
     return ('\n'.join(header) + '\n').encode() + vertices.tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,10 +47,16 @@ class Processor:
         if not card.trained:
             report('these weights are untrained: the depth means nothing')
         self._size = card.width, card.height
-        self._engine_options = {
-            'name': engine, 'device': device, 'precision': precision, 'report': report,
-        }  # fmt: skip
+        self._create_engine = functools.partial(
+            create_engine,
+            self._weights,
+            name=engine,
+            device=device,
+            precision=precision,
+            report=report,
+        )
         self._report = report
+        self._said_assumed = False
         self._fit_mode = fit_mode
         self._pipeline = FramePipeline(*self._size, card.focal_length, fit_mode, settings)
         self._engines: dict[tuple[int, int], Engine] = {}
@@ -79,19 +86,17 @@ class Processor:
             if self._engines:
                 self._engines.popitem()[1].close()
             width, height = size
-            self._engines[size] = create_engine(
-                self._weights, width=width, height=height, **self._engine_options
-            )
+            self._engines[size] = self._create_engine(width=width, height=height)
         return self._engines[size]
 
     def _assumed_camera(self, frame: SourceFrame) -> Camera:
         """Return a camera that sees what the training camera saw."""
-        if self._report:
+        if not self._said_assumed:
+            self._said_assumed = True
             self._report(
                 'no camera_info: the view angle of the training camera is assumed, and depth is '
                 'metres only as far as that is right (--camera-info gives the intrinsics)'
             )
-            self._report = lambda text: None
         height, width = frame.image_HW3.shape[:2]
         unit = Camera(width, height, 1.0, 1.0, (width - 1) / 2, (height - 1) / 2)
         fitted = fit(unit, *self._size, self._fit_mode)

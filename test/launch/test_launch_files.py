@@ -14,11 +14,10 @@ pytest.importorskip('launch.actions')
 pytest.importorskip('launch_ros.actions')
 packages = pytest.importorskip('ament_index_python.packages')
 
+from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 from launch.utilities import perform_substitutions
-
-from launch import LaunchContext
 
 LAUNCH = Path(__file__).resolve().parents[2] / 'launch'
 

@@ -7,9 +7,9 @@ import functools
 import pytest
 import torch
 import torch.nn.functional as F
-from semdepth_ros.networks.depth import build_depth_network
 
 from semdepth_ros.classes import CLASS_NAMES
+from semdepth_ros.networks.depth import build_depth_network
 from semdepth_ros.networks.guidance import Guidance
 from semdepth_ros.networks.model import GuidedDepth
 from semdepth_ros.networks.packnet import PackNet

@@ -11,8 +11,8 @@ import zlib
 
 import pytest
 import torch
-from semdepth_ros.networks.depth import build_depth_network
 
+from semdepth_ros.networks.depth import build_depth_network
 from semdepth_ros.networks.pose import PoseNet
 from semdepth_ros.weights import WeightsError
 from semdepth_ros.weights.packnet_import import fill, pose_network, read_packnet_checkpoint

@@ -6,9 +6,9 @@ import json
 
 import pytest
 import torch
-from semdepth_ros.networks.depth import build_depth_network
 
 from semdepth_ros import cli
+from semdepth_ros.networks.depth import build_depth_network
 from semdepth_ros.networks.pose import PoseNet
 from semdepth_ros.networks.semantic.espnetv2 import EspNetV2
 from semdepth_ros.weights import load

@@ -54,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
     from semdepth_ros.files import atomic_path, write_atomically
     from semdepth_ros.networks.semantic.build import build_semantic_network
+    from semdepth_ros.networks.semantic.fpn import Fpn
     from semdepth_training.distillation.images import street_images
 
     width, height = _size(args.size)
@@ -69,6 +70,7 @@ def main(argv: Sequence[str]) -> int:
     torch.manual_seed(config.seed)
     options = {'channels': args.channels, 'head_channels': args.channels}
     network = build_semantic_network('fpn_efficientnet_lite0', **options)
+    assert isinstance(network, Fpn)
     network.encoder.load_imagenet()
     with progress_bar('steps') as bar:
         task = bar.add_task('distill', total=config.steps)
