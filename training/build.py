@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import nn
 
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.networks.encoder_decoder import EncoderDecoder
@@ -12,6 +13,7 @@ from semdepth_ros.networks.pose import PoseNet
 from semdepth_ros.weights import load
 from semdepth_ros.weights.assemble import assemble_model
 from semdepth_training.config import TrainConfig
+from semdepth_training.metric_start import start_metric
 from semdepth_training.objective import Objective
 
 
@@ -19,12 +21,15 @@ class BuildError(SemdepthError):
     """Networks that cannot start from the weights they are given."""
 
 
-def build_objective(config: TrainConfig, focal_length: float) -> tuple[Objective, ModelConfig]:
+def build_objective(
+    config: TrainConfig, focal_length: float, distance: float
+) -> tuple[Objective, ModelConfig]:
     """Return the networks as they start, and the configuration that builds them again.
 
     Args:
         config: of the training; `seed` decides every random weight.
         focal_length: see `Objective`.
+        distance: mean distance between the frames of a triplet, metres; NaN where unknown.
 
     Raises:
         SemdepthError: when pretrained weights cannot be read or do not fit.
@@ -41,7 +46,9 @@ def build_objective(config: TrainConfig, focal_length: float) -> tuple[Objective
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        pose_network: nn.Module = PoseNet()
+        pose_network = PoseNet()
+    if config.metric_start and config.loss.velocity > 0 and math.isfinite(distance):
+        start_metric(model.depth, pose_network, distance)
     if config.pretrained.encoder:
         if not isinstance(model.depth, EncoderDecoder):
             raise BuildError(

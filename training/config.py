@@ -119,6 +119,8 @@ class TrainConfig:
         camera_height: metres of the camera above the ground, for the weights' card; 0 takes it
             from the bag's tf_static where that has it.
         freeze_batch_norm: keep the statistics of batch normalisation as they were loaded.
+        metric_start: where speed is known, untrained networks start at the drive's scale, moving
+            forward, instead of learning it in thousands of steps.
         data: what is read from the bags.
         model: the networks.
         pretrained: what the networks start from.
@@ -133,6 +135,7 @@ class TrainConfig:
     seed: int = 0
     camera_height: float = 0.0
     freeze_batch_norm: bool = False
+    metric_start: bool = True
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     model: ModelConfig = dataclasses.field(default_factory=lambda: ModelConfig('packnet'))
     pretrained: PretrainedConfig = dataclasses.field(default_factory=PretrainedConfig)

@@ -42,7 +42,7 @@ EVALUATION_FRAMES = 100
 
 def scale_of(config: TrainConfig, training: Triplets) -> str:
     """Return 'metric' if speed has taught the network metres, else 'up_to_scale'."""
-    taught = config.loss.velocity > 0 and training.known_speed() >= METRIC_SHARE
+    taught = config.loss.velocity > 0 and training.known_distances()[0] >= METRIC_SHARE
     return 'metric' if taught else 'up_to_scale'
 
 

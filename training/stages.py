@@ -59,12 +59,14 @@ class Data:
         training: triplets to learn from.
         validation: triplets to choose the best weights by.
         focal_length: that the network's inverse depth belongs to, pixels.
+        distance: mean distance between the frames of a triplet, metres; NaN where unknown.
         hashes: SHA-256 of each bag.
     """
 
     training: Triplets
     validation: Triplets
     focal_length: float
+    distance: float
     hashes: Sequence[str]
 
 
@@ -119,7 +121,9 @@ class Stages:
     def _train(
         self, name: str, training: Triplets, epochs: int, start: StageResult | None
     ) -> StageResult:
-        objective, model_config = build_objective(self._config, self._data.focal_length)
+        objective, model_config = build_objective(
+            self._config, self._data.focal_length, self._data.distance
+        )
         if start is not None:
             objective.load_state_dict(start.objective.state_dict())
         module = prepare_module(self._fabric, objective, self._config.device)

@@ -75,14 +75,13 @@ class Triplets:
             part.drive.fit.camera.fx for part in self.parts for _ in range(len(part.centers))
         )
 
-    def known_speed(self) -> float:
-        """Return the share of image pairs whose distance is known."""
-        known = [
-            np.isfinite(self.distances(int(start + n))).mean()
-            for part, start in zip(self.parts, self._starts)
-            for n in range(len(part.centers))
-        ]
-        return float(np.mean(known)) if known else 0.0
+    def known_distances(self) -> tuple[float, float]:
+        """Return the share of image pairs whose distance is known, and their mean in metres."""
+        distances = np.array([self.distances(index) for index in range(len(self))])
+        known = np.isfinite(distances)
+        if not known.any():
+            return 0.0, float('nan')
+        return float(known.mean()), float(distances[known].mean())
 
     def subset(self, keep: np.ndarray) -> Triplets:
         """Return the triplets for which `keep`, one bool for each, is true."""

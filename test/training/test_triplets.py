@@ -47,13 +47,13 @@ def test_a_triplet_is_target_then_previous_then_next(prepare):
 def test_distances_come_from_odometry(prepare):
     triplets, _ = divided([prepare(speed=5.0)])
     assert triplets.distances(3) == pytest.approx((0.5, 0.5), abs=1e-3)
-    assert triplets.known_speed() == 1
+    assert triplets.known_distances() == pytest.approx((1.0, 0.5), abs=1e-3)
 
 
 def test_without_odometry_distances_are_unknown(prepare):
     triplets, _ = divided([prepare(speed=None)])
     assert np.isnan(triplets.distances(0)).all()
-    assert triplets.known_speed() == 0
+    assert triplets.known_distances()[0] == 0
 
 
 def test_by_time_training_and_validation_share_no_frame(prepare):

@@ -114,7 +114,7 @@ def prepare_data(
     notes += _notes(config, drives, prepared)
     if scale_of(config, training) != 'metric':
         notes.append(
-            f'depth is up to scale: speed is known for {training.known_speed():.0%} of the image '
+            f'depth is up to scale: speed is known for {training.known_distances()[0]:.0%} of the image '
             f'pairs and weighs {config.loss.velocity:g} (metric depth needs {METRIC_SHARE:.0%} and '
             'a weight above 0)'
         )
@@ -122,7 +122,9 @@ def prepare_data(
     if config.pretrained.weights:
         # What the given network says of depth belongs to the camera that it has learned from.
         focal_length = read_card(Path(config.pretrained.weights)).focal_length
-    return Data(training, validation, focal_length, [d.sha256 for d in prepared]), notes
+    _, distance = training.known_distances()
+    hashes_of = [drive.sha256 for drive in prepared]
+    return Data(training, validation, focal_length, distance, hashes_of), notes
 
 
 def _notes(
