@@ -8,6 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from semdepth_ros.errors import SemdepthError
+
+
+class FileError(SemdepthError, OSError):
+    """A file that cannot be written: a full disk, a folder that may not be written to."""
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -32,6 +38,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
-    """Write a file so that a reader sees all of it or what was there before."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    """Write a file so that a reader sees all of it or what was there before.
+
+    Raises:
+        FileError: when it cannot be written; what was there before stays.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        failure = FileError(f'{path} cannot be written: {error.strerror}')
+        failure.strerror = error.strerror
+        raise failure from error

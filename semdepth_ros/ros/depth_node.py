@@ -233,9 +233,14 @@ class DepthNode(LifecycleNode):
         channel = self._channels[index]
         frame = Frame(message, received_at)
         stamp = stamp_ns(frame)
-        newest = self._newest_ns.get(channel.name, stamp)
+        newest = self._newest_ns.get(channel.name, -1)
         self._newest_ns[channel.name] = stamp
-        if stamp < newest:
+        if stamp == newest:
+            self._warn(
+                channel.statistics,
+                f'{channel.input.image_topic}: stamps stand still at {stamp * 1e-9:.3f} s',
+            )
+        elif stamp < newest:
             self._warn(
                 channel.statistics,
                 f'{channel.input.image_topic}: stamps jump back by {(newest - stamp) * 1e-9:.3f} s',

@@ -61,6 +61,8 @@ def _engine_status(
     if busy > ENGINE_PATIENCE:
         text = f'the engine has not answered for {busy:.0f} s'
         return status(f'{node}: engine', ERROR, text, values)
+    if network.warning:
+        return status(f'{node}: engine', WARN, network.warning, values)
     if not weights.card.trained:
         text = 'the weights are untrained: depth and labels mean nothing'
         return status(f'{node}: engine', WARN, text, values)

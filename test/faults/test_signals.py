@@ -1,0 +1,58 @@
+"""SIGINT and SIGTERM in each state of the lifecycle: exit code 0, no traceback.
+
+Unconfigured, loading and busy nodes are in test/ros/test_depth_node_process.py, a hanging engine is
+in test_faults_of_the_engine.py. The two seconds are a deadline in the node itself
+(`_end_at_the_latest`, semdepth_ros/ros/node.py): a test of seconds would depend on the machine's
+load, so a process that does not end is what fails here, and the seconds are recorded.
+"""
+
+import signal
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+from fault_harness import FaultNode
+
+#: State to be reached -> the way there, and what the state is called.
+WAYS = {
+    'inactive': ('configure',),
+    'active': ('configure', 'activate'),
+    'deactivated': ('configure', 'activate', 'deactivate'),
+    'cleaned up': ('configure', 'cleanup'),
+    'finalized': ('configure', 'activate', 'shutdown'),
+}
+STATES = {'deactivated': 'inactive', 'cleaned up': 'unconfigured'}
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
+@pytest.mark.parametrize('state', WAYS)
+def test_a_signal_ends_a_node_in_any_state(
+    bench, tiny_weights, tmp_path, record_property, state, number
+):
+    """Guard: the handlers of `main` (node.py), which replace Python's own and rclpy's."""
+    node = FaultNode(tmp_path, '-p', f'weights:={tiny_weights}', '-p', 'autostart:=false')
+    try:
+        for label in WAYS[state]:
+            assert bench.change(label), label
+        assert bench.state() == STATES.get(state, state)
+        code, seconds = node.stop(number)
+        record_property('seconds', seconds)
+        assert code == 0, node.log
+        assert 'Traceback' not in node.log
+    finally:
+        node.kill()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
+def test_a_signal_ends_a_node_that_could_not_be_configured(bench, tmp_path, number):
+    """Guard: `DepthNode.on_configure` (depth_node.py) returns FAILURE and leaves a node that can
+    be ended."""
+    node = FaultNode(tmp_path, '-p', 'weights:=absent.safetensors')
+    try:
+        bench.until(lambda: 'configure failed' in node.log, 'the failure')
+        code, _ = node.stop(number)
+        assert code == 0, node.log
+        assert 'Traceback' not in node.log
+    finally:
+        node.kill()
