@@ -59,6 +59,8 @@ class Camera:
                 raise CameraError(f'camera intrinsics: {name} is {value}, expected more than 0')
         if not all(math.isfinite(value) for value in self.distortion):
             raise CameraError(f'camera distortion {list(self.distortion)} is not finite')
+        if not all(math.isfinite(value) for value in self.rectification):
+            raise CameraError(f'camera rotation R {list(self.rectification)} is not finite')
 
     @property
     def size(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import functools
 import cv2
 import numpy as np
 
-from semdepth_ros.camera import Camera
+from semdepth_ros.camera import Camera, CameraError
 
 
 @functools.lru_cache(maxsize=8)
@@ -27,8 +27,18 @@ def rectification_maps(distorted: Camera, rectified: Camera) -> tuple[np.ndarray
 
 
 def rectify(image_HW3: np.ndarray, distorted: Camera, rectified: Camera) -> np.ndarray:
-    """Return the image as the pinhole camera `rectified` sees it; black where nothing was seen."""
+    """Return the image as the pinhole camera `rectified` sees it; black where nothing was seen.
+
+    Raises:
+        CameraError: when the image does not have the size of its camera.
+    """
     if not distorted.is_distorted and distorted.undistorted() == rectified:
         return image_HW3
+    height, width = image_HW3.shape[:2]
+    if (width, height) != distorted.size:
+        # Before maps are made, which take ten bytes a pixel.
+        raise CameraError(
+            f'image is {width}x{height}, its camera {distorted.width}x{distorted.height}'
+        )
     maps = rectification_maps(distorted, rectified)
     return cv2.remap(image_HW3, *maps, interpolation=cv2.INTER_LINEAR)

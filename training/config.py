@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import itertools
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -184,11 +185,24 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, jsonargparse.Namespace]:
             _check_key(key, keys, path)
     try:
         arguments = parser.parse_args(list(argv))
+        _check_kinds(TrainConfig, arguments)
         names = [field.name for field in dataclasses.fields(TrainConfig)]
         built = parser.instantiate(arguments)
         return TrainConfig(**{name: built[name] for name in names}), arguments
     except jsonargparse.ArgumentError as error:
         raise ConfigError(' '.join(str(error).split())) from error
+
+
+def _check_kinds(kind: type, values: Any, prefix: str = '') -> None:
+    """Refuse what jsonargparse takes for any type: null, and a list where keys are expected."""
+    for name, wanted in typing.get_type_hints(kind).items():
+        value, key = values[name], f'{prefix}{name}'
+        if value is None and type(None) not in typing.get_args(wanted):
+            raise ConfigError(f'{key} is null, expected a value')
+        if dataclasses.is_dataclass(wanted):
+            if not isinstance(value, jsonargparse.Namespace):
+                raise ConfigError(f'{key} is {value!r:.40}, expected keys and values')
+            _check_kinds(typing.cast(type, wanted), value, f'{key}.')
 
 
 def _keys(parser: jsonargparse.ArgumentParser) -> set[str]:

@@ -103,7 +103,11 @@ class Stage:
 
         The focal length of the camera scales depth, and is that of the camera_info published.
         """
-        focal = {stamp_of(m.header): m.k[0] for m in self.bench.heard[DEPTH_INFO]}
+        # Of the network's input, however few of its pixels are published.
+        focal = {
+            stamp_of(m.header): m.k[0] * CAMERA.width / m.width
+            for m in self.bench.heard[DEPTH_INFO]
+        }
         assert self.bench.heard[DEPTH]
         for message in self.bench.heard[DEPTH]:
             self._assert_depth(message, image_array(message), focal)
