@@ -51,7 +51,7 @@ setup(
             'backports.zstd; python_version < "3.14"',
         ],
         'onnx': ['onnx', 'onnxscript', 'onnxruntime'],
-        'openvino': ['openvino', 'nncf'],
+        'openvino': ['openvino', 'nncf', 'onnx', 'onnxscript', 'onnxruntime'],
         'fast': ['numba'],
         'peer': ['ai-edge-litert'],
         'tensorrt': ['tensorrt'],

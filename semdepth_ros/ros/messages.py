@@ -78,11 +78,3 @@ def points_message(header: Header, points_HW: np.ndarray) -> PointCloud2:
     message.is_bigendian = sys.byteorder == 'big'
     message.data.frombytes(points_HW.view(np.uint8).data.cast('B'))
     return message
-
-
-def depth_millimetres(depth_HW: np.ndarray) -> np.ndarray:
-    """Return depth in metres as REP 118's uint16 millimetres: 0 where invalid or out of range."""
-    with np.errstate(invalid='ignore'):
-        millimetres = np.rint(depth_HW * 1000)
-        valid = (millimetres >= 1) & (millimetres <= np.iinfo(np.uint16).max)
-    return np.where(valid, millimetres, 0).astype(np.uint16)

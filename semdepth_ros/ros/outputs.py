@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rclpy.event_handler import PublisherEventCallbacks
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float32, Header
 
 from semdepth_ros.classes import CLASS_NAMES
 from semdepth_ros.pipeline import FrameResult
+from semdepth_ros.postprocessing import to_millimetres
 from semdepth_ros.ros.messages import (
     camera_info_message,
-    depth_millimetres,
     image_message,
     points_message,
 )
@@ -52,6 +53,7 @@ class CameraOutputs:
             name: self._create(kind, name, latched=name == 'scale') for name, kind in _TYPES.items()
         }
         self._label_info = self._create_label_info()
+        self._cloud: np.ndarray | None = None
 
     def heard(self) -> bool:
         """Return whether anybody listens to anything that takes a frame to make."""
@@ -66,7 +68,7 @@ class CameraOutputs:
             'depth/camera_info': lambda: camera_info_message(header, result.camera),
             'label_mask': lambda: image_message(header, 'mono8', result.label_HW),
             'label_mask/confidence': lambda: image_message(header, 'mono8', result.confidence_HW),
-            'points': lambda: points_message(header, result.points()),
+            'points': lambda: points_message(header, self._fill_cloud(result)),
             'depth/image_color': lambda: image_message(header, 'rgb8', result.depth_color()),
             'label_mask/image_color': lambda: image_message(header, 'rgb8', result.label_color()),
         }
@@ -95,6 +97,11 @@ class CameraOutputs:
             self._node.destroy_publisher(publisher)
         self._publishers = {}
         self._label_info = None
+
+    def _fill_cloud(self, result: FrameResult) -> np.ndarray:
+        # The message takes a copy: one array serves all frames, and fresh memory is dear.
+        self._cloud = result.points(self._cloud)
+        return self._cloud
 
     def _is_heard(self, name: str) -> bool:
         return self._publishers[name].get_subscription_count() > 0
@@ -136,5 +143,5 @@ class CameraOutputs:
 
 
 def _depth_message(header: Header, result: FrameResult, encoding: str) -> Image:
-    depth = result.depth_HW if encoding == '32FC1' else depth_millimetres(result.depth_HW)
+    depth = result.depth_HW if encoding == '32FC1' else to_millimetres(result.depth_HW)
     return image_message(header, encoding, depth)

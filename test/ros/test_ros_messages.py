@@ -84,9 +84,3 @@ def test_a_cloud_message_holds_the_points_under_the_names_of_their_fields():
     packed = read['rgb'].copy().view(np.uint32)
     np.testing.assert_array_equal(packed >> 16 & 255, rgb[..., 0])
     np.testing.assert_array_equal(packed & 255, rgb[..., 2])
-
-
-def test_millimetres_are_zero_where_depth_is_invalid_or_out_of_range():
-    depth = np.array([[np.nan, np.inf, -np.inf, 1.2344, 65.535, 65.6, 0.0001]], np.float32)
-    expected = [[0, 0, 0, 1234, 65535, 0, 0]]
-    np.testing.assert_array_equal(messages.depth_millimetres(depth), expected)
