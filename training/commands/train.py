@@ -114,8 +114,8 @@ def prepare_data(
     notes += _notes(config, drives, prepared)
     if scale_of(config, training) != 'metric':
         notes.append(
-            f'depth is up to scale: speed is known for {training.known_distances()[0]:.0%} of the image '
-            f'pairs and weighs {config.loss.velocity:g} (metric depth needs {METRIC_SHARE:.0%} and '
+            'depth is up to scale: speed is known for '
+            f'{training.known_distances()[0]:.0%} of the image pairs and weighs {config.loss.velocity:g} (metric depth needs {METRIC_SHARE:.0%} and '
             'a weight above 0)'
         )
     focal_length = training.focal_length()
