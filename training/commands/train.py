@@ -113,10 +113,10 @@ def prepare_data(
     notes = [f'{d.drive.name}: {s}' for d, s in zip(prepared, selections)]
     notes += _notes(config, drives, prepared)
     if scale_of(config, training) != 'metric':
+        known = training.known_distances()[0]
         notes.append(
-            'depth is up to scale: speed is known for '
-            f'{training.known_distances()[0]:.0%} of the image pairs and weighs {config.loss.velocity:g} (metric depth needs {METRIC_SHARE:.0%} and '
-            'a weight above 0)'
+            f'depth is up to scale: speed is known for {known:.0%} of the image pairs and weighs '
+            f'{config.loss.velocity:g} (metric depth needs {METRIC_SHARE:.0%} and a weight above 0)'
         )
     focal_length = training.focal_length()
     if config.pretrained.weights:
