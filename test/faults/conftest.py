@@ -44,6 +44,8 @@ def node(tiny_weights, tmp_path_factory):
         *('-p', f'weights:={tiny_weights}', '-p', 'image_timeout:=1.0'),
     )
     yield process
+    # A killed process leaves its shared memory behind.
+    process.stop()
     process.kill()
 
 

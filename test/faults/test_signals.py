@@ -14,45 +14,52 @@ pytest.importorskip('rclpy')
 
 from fault_harness import FaultNode
 
-#: State to be reached -> the way there, and what the state is called.
+#: State to be reached -> the way there.
 WAYS = {
     'inactive': ('configure',),
     'active': ('configure', 'activate'),
-    'deactivated': ('configure', 'activate', 'deactivate'),
-    'cleaned up': ('configure', 'cleanup'),
     'finalized': ('configure', 'activate', 'shutdown'),
 }
-STATES = {'deactivated': 'inactive', 'cleaned up': 'unconfigured'}
+
+
+@pytest.fixture
+def start(bench, tmp_path):
+    """Give the function that starts a node, once the one before it is forgotten."""
+    nodes = []
+
+    def start(*arguments):
+        bench.until(lambda: 'depth_node' not in bench.node.get_node_names(), 'an empty graph')
+        bench.diagnostics.clear()
+        nodes.append(FaultNode(tmp_path, *arguments))
+        bench.until(lambda: bench.status('engine'), 'diagnostics')
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        node.kill()
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
 @pytest.mark.parametrize('state', WAYS)
 def test_a_signal_ends_a_node_in_any_state(
-    bench, tiny_weights, tmp_path, record_property, state, number
+    start, bench, tiny_weights, record_property, state, number
 ):
     """Guard: the handlers of `main` (node.py), which replace Python's own and rclpy's."""
-    node = FaultNode(tmp_path, '-p', f'weights:={tiny_weights}', '-p', 'autostart:=false')
-    try:
-        for label in WAYS[state]:
-            assert bench.change(label), label
-        assert bench.state() == STATES.get(state, state)
-        code, seconds = node.stop(number)
-        record_property('seconds', seconds)
-        assert code == 0, node.log
-        assert 'Traceback' not in node.log
-    finally:
-        node.kill()
+    node = start('-p', f'weights:={tiny_weights}', '-p', 'autostart:=false')
+    for label in WAYS[state]:
+        assert bench.change(label), label
+    assert bench.state() == state
+    code, seconds = node.stop(number)
+    record_property('seconds', seconds)
+    assert code == 0, node.log
+    assert 'Traceback' not in node.log
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
-def test_a_signal_ends_a_node_that_could_not_be_configured(bench, tmp_path, number):
+def test_a_signal_ends_a_node_that_could_not_be_configured(start, bench):
     """Guard: `DepthNode.on_configure` (depth_node.py) returns FAILURE and leaves a node that can
     be ended."""
-    node = FaultNode(tmp_path, '-p', 'weights:=absent.safetensors')
-    try:
-        bench.until(lambda: 'configure failed' in node.log, 'the failure')
-        code, _ = node.stop(number)
-        assert code == 0, node.log
-        assert 'Traceback' not in node.log
-    finally:
-        node.kill()
+    node = start('-p', 'weights:=absent.safetensors')
+    bench.until(lambda: 'configure failed' in node.log, 'the failure')
+    code, _ = node.stop(signal.SIGTERM)
+    assert code == 0, node.log
+    assert 'Traceback' not in node.log
