@@ -3,17 +3,22 @@ PYTHON ?= python3
 VENV ?= .venv
 # Street world by default; `make demo BAG=path/to/bag` takes a recording.
 BAG ?=
+# Hostile inputs for each target of `make fuzz`; minutes of `make soak` (CI: 5, a release: 60).
+FUZZ_RUNS ?= 20000
+SOAK_MINUTES ?= 5
 EXTRAS = ros,bags,onnx,openvino,fast,peer,trt-check,transformers,train,test
 
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help install test lint demo clean
+.PHONY: help install test lint demo fuzz soak clean
 
 help:
 	@echo 'make test             run the whole test suite'
 	@echo 'make lint             ruff and mypy'
 	@echo 'make demo [BAG=path]  play a drive through the real node and write demo/'
+	@echo 'make fuzz             hostile inputs for images, bags and weights (FUZZ_RUNS=20000 each)'
+	@echo 'make soak             the node at 30 Hz: memory, ages, stale frames (SOAK_MINUTES=5)'
 	@echo 'make install          only set up $(VENV)'
 
 install: $(INSTALLED)
@@ -36,6 +41,13 @@ lint: install
 
 demo: install
 	$(BIN)/python -m semdepth_ros.demo --output demo $(if $(BAG),--bag '$(BAG)')
+
+fuzz: install
+	$(BIN)/pip install --quiet 'atheris>=2.3'
+	for target in image bag weights; do $(BIN)/python fuzz $$target --runs $(FUZZ_RUNS) || exit 1; done
+
+soak: install
+	$(BIN)/semdepth benchmark soak --minutes $(SOAK_MINUTES) --check
 
 clean:
 	rm -rf build demo *.egg-info

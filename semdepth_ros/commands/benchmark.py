@@ -21,6 +21,7 @@ BENCHMARKS = {
     'node': ('semdepth_ros.ros.benchmark', "the node's own share of a 720p frame (needs rclpy)"),
     'data': ('semdepth_ros.benchmarks.data', 'triplets a second of the training loader'),
     'train': ('semdepth_ros.benchmarks.train', 'one training step of the networks'),
+    'soak': ('semdepth_ros.ros.soak', 'an hour at 30 Hz: memory, ages, stale frames (rclpy)'),
 }
 
 
@@ -39,7 +40,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--check', action='store_true', help='end with 1 if a row misses what it is measured for'
     )
-    parser.add_argument('--weights', type=Path, help='for engines and train; default: the shipped')
+    parser.add_argument(
+        '--weights', type=Path, help='for engines, train and soak; default: the shipped'
+    )
+    parser.add_argument('--minutes', type=float, help='for soak: how long; default: 60')
     parser.add_argument('--bag', type=Path, help='for data: the bag to load')
     return parser
 
@@ -48,8 +52,10 @@ def main(argv: Sequence[str]) -> int:
     """Measure, print the table; return 1 with `--check` if a demand is not met."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    if args.weights is not None and args.name not in ('engines', 'train'):
-        parser.error('--weights is for engines and train')
+    if args.weights is not None and args.name not in ('engines', 'train', 'soak'):
+        parser.error('--weights is for engines, train and soak')
+    if args.minutes is not None and args.name != 'soak':
+        parser.error('--minutes is for soak')
     if (args.bag is not None) != (args.name == 'data'):
         parser.error('--bag is for data, which needs it')
     import torch
@@ -66,6 +72,8 @@ def main(argv: Sequence[str]) -> int:
         arguments['weights'] = load(args.weights)
     if args.bag is not None:
         arguments['bag'] = args.bag
+    if args.minutes is not None:
+        arguments['minutes'] = args.minutes
     report = _module(args.name).measure(**arguments)
     print(f'benchmark {report.benchmark}')
     for name, value in machine().items():
