@@ -43,8 +43,7 @@ def counts(stage):
 
 
 def test_a_camera_that_stops_and_comes_back_is_missed_and_then_heard_again(stage):
-    """Guard: `CameraInput.silence` (inputs.py), and `FrameStatistics.published`
-    (diagnostics.py), which ends the standing fault."""
+    """Guard: `CameraInput.silence` (inputs.py)."""
     bench = stage.bench
     bench.silence('/image', '/camera_info')
     bench.until(lambda: re.match(r'no image for \d+ s on /image', camera_message(stage)), 'words')
@@ -72,8 +71,7 @@ def test_a_camera_that_stops_and_comes_back_is_missed_and_then_heard_again(stage
     ids=['size', 'intrinsics', 'frame_id'],
 )  # fmt: skip
 def test_a_publisher_may_restart_as_another_camera(stage, camera, frame_id):
-    """Guard: `CameraInput.camera` (inputs.py) takes the newest camera_info and compares its size
-    with the image's; `Stage.assert_honest` compares depth with the focal length published."""
+    """Guard: `CameraInput.camera` (inputs.py) asks for the newest camera_info with every frame."""
     bench = stage.bench
     bench.silence('/image', '/camera_info')
     bench.spin(0.2)
@@ -176,8 +174,8 @@ def test_a_subscriber_that_stalls_holds_nobody_up_and_goes_on_when_it_wakes(stag
             heard = len(bench.heard[DEPTH])
             bench.show_until(
                 lambda n: stage.picture(),
-                lambda: len(bench.heard[DEPTH]) >= heard + 30,
-                'thirty frames while one subscriber is stopped',
+                lambda: len(bench.heard[DEPTH]) >= heard + 60,
+                'sixty frames while one subscriber is stopped',
                 period=0.03,
             )
             process.stdout.read()
@@ -235,8 +233,8 @@ def listens(bench, topic):
 
 
 def test_camera_info_that_changes_all_the_time_goes_with_the_depth_made_by_it(stage):
-    """Guard: `Worker._prepare` (worker.py) asks once a frame for the camera, and depth and
-    camera_info are both made from that answer (`FramePipeline.finish`)."""
+    """Guard: `CameraInput.camera` (inputs.py) asks for the newest camera_info with every frame, and
+    `CameraOutputs.publish` (outputs.py) takes camera_info from the result that depth is in."""
     bench = stage.bench
     zooms = [dataclasses.replace(CAMERA, fx=f, fy=f) for f in (150.0, 200.0, 260.0)]
     bench.show_until(
@@ -307,9 +305,10 @@ def test_parameters_set_while_the_node_loads_are_answered_and_fit_its_state(stag
         request = SetParametersAtomically.Request(parameters=[parameter])
         return set_parameters.call_async(request)
 
+    loads = stage.node.log.count('loading weights')
     request = ChangeState.Request(transition=Transition(label='configure'))
     configured = configure.call_async(request)
-    bench.spin(0.02)
+    bench.until(lambda: stage.node.log.count('loading weights') > loads, 'the load')
     loading = [setting('stride', 2), setting('fit', 'pad'), setting('stride', 99)]
     bench.until(lambda: configured.done() and all(f.done() for f in loading), 'all answers')
     for client in (configure, set_parameters):
@@ -317,19 +316,15 @@ def test_parameters_set_while_the_node_loads_are_answered_and_fit_its_state(stag
     stride, fit, nonsense = (future.result().result for future in loading)
     assert configured.result().success
     assert stride.successful and not nonsense.successful
-    assert fit.successful or 'only while the node is unconfigured' in fit.reason
+    assert not fit.successful and 'only while the node is unconfigured' in fit.reason
     assert bench.change('activate')
     stage.good_frame()
     assert bench.heard[DEPTH][-1].width == CAMERA.width // 2
     assert bench.set(stride=1)[0]
-    if fit.successful:
-        assert bench.change('deactivate') and bench.change('cleanup')
-        assert bench.set(fit='crop')[0]
-        assert bench.change('configure') and bench.change('activate')
 
 
 def test_parameters_set_under_load_apply_to_whole_frames(stage):
-    """Guard: `Worker._process` (worker.py) takes pipeline and parameters once for a frame."""
+    """Guard: `CameraOutputs.publish` (outputs.py): camera_info and depth of one `FrameResult`."""
     bench = stage.bench
     sizes = {1: (320, 96), 2: (160, 48), 4: (80, 24)}
     service = '/depth_node/set_parameters_atomically'

@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip('rclpy')
 
 from fault_harness import DEPTH, stamp_of
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 
 
 def engine(stage):
@@ -39,7 +41,8 @@ def settle(stage):
 
 
 def test_an_engine_that_raises_costs_its_frames_and_the_first_that_works_ends_the_error(stage):
-    """Guard: the `except` around `predict` in `Worker._process` (worker.py)."""
+    """Guard: `except Exception` in `Worker._process` and `_run` (worker.py); for the end of the
+    error `FrameStatistics.published` (diagnostics.py)."""
     bench, shown = stage.bench, []
     settle(stage)
     stage.node.fault('raise')
@@ -85,9 +88,35 @@ def test_an_engine_that_hangs_is_an_error_and_nothing_is_published_meanwhile(sta
     stage.assert_honest()
 
 
+def test_a_frame_that_comes_back_after_deactivation_is_not_published(stage):
+    """Guard: `_stopped` in `Worker._process` (worker.py)."""
+    bench, shown = stage.bench, []
+    settle(stage)
+    stage.node.fault('hang')
+    show(stage, shown, lambda: len(shown) > 5, 'pictures')
+    bench.spin(0.5)
+    client = bench.node.create_client(ChangeState, '/depth_node/change_state')
+    bench.until(client.service_is_ready, 'the service')
+    request = ChangeState.Request(transition=Transition(label='deactivate'))
+    deactivated = client.call_async(request)
+    # The subscription goes first: now the node waits for its engine.
+    bench.until(lambda: not listens(bench, '/image'), 'the end of the subscription')
+    stage.node.fault('')
+    bench.until(deactivated.done, 'the answer')
+    bench.node.destroy_client(client)
+    assert deactivated.result().success
+    bench.spin(0.5)
+    assert not {*shown} & {*stage.stamps()}
+    assert bench.change('activate')
+
+
+def listens(bench, topic):
+    found = bench.node.get_subscriptions_info_by_topic(topic)
+    return any(s.node_name == 'depth_node' for s in found)
+
+
 def test_a_hung_engine_is_left_behind_and_configure_makes_a_new_one(stage):
-    """Guard: `Worker._stopped` (worker.py): the frame that comes back after the node was
-    deactivated is not published; `DepthNode.on_deactivate` (depth_node.py) lets go of the engine
+    """Guard: the patience of `DepthNode.on_deactivate` (depth_node.py), which lets go of the engine
     instead of waiting for it."""
     bench, shown = stage.bench, []
     settle(stage)
