@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,23 @@ METRIC_SHARE = 0.1
 
 #: Frames with truth that the evaluation at the end of a training looks at.
 EVALUATION_FRAMES = 100
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """Return the command as typed, absolute paths cut to their last part.
+
+    Weights and reports are passed on: where the data lay on one machine is nobody's business.
+    """
+    return shlex.join(['semdepth', 'train', *map(_portable, arguments)])
+
+
+def _portable(value: Any) -> Any:
+    """Return a setting, or settings in settings, with the last part of every absolute path."""
+    if isinstance(value, Mapping):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
+    return value
 
 
 def scale_of(config: TrainConfig, training: Triplets) -> str:
@@ -77,7 +95,7 @@ def write_weights(
         'triplets': str(stage.triplets),
         'steps': str(stage.progress.step),
         'seed': str(config.seed),
-        'command': shlex.join(['semdepth', 'train', *sys.argv[2:]]),
+        'command': command_line(sys.argv[2:]),
         'semdepth_ros': __version__,
         **{name: str(value) for name, value in page.versions().items()},
     }
@@ -152,10 +170,10 @@ def write_report(
         path,
         TrainingReport(
             title=f'{config.model.depth}, {len(stages)} stage' + ('s' if len(stages) > 1 else ''),
-            command=shlex.join(['semdepth', 'train', *sys.argv[2:]]),
-            config=dataclasses.asdict(config),
+            command=command_line(sys.argv[2:]),
+            config=_portable(dataclasses.asdict(config)),
             bags={
-                str(part.drive.drive.path): part.drive.sha256
+                part.drive.drive.name: part.drive.sha256
                 for part in (*data.training.parts, *data.validation.parts)
             },
             curves=curves,

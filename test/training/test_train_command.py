@@ -72,7 +72,10 @@ def test_two_stages_leave_weights_list_and_report(arguments, tmp_path):
     # 96x64 with focal length 60 is cropped to 96x48 and resized by 2/3.
     assert card.focal_length == pytest.approx(40.0)
     assert card.provenance['seed'] == '0' and len(card.provenance['bag hashes (sha256)']) == 64
-    # Nothing lasts longer than what it replaces: the control run is not what is shipped.
+    # Where things lay on this machine goes into neither weights nor report.
+    assert str(tmp_path) not in card.to_json()
+    assert str(tmp_path) not in (out / 'report.html').read_text()
+    # The control run is there to be compared, not to be shipped.
     assert card.provenance['stage'] == 'stage_two'
 
 
