@@ -49,11 +49,11 @@ def one_line(error):
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_a_bag_that_does_not_fit_is_not_there(tmp_path, storage):
-    """Guard: `BagWriter` (bags/writer.py) writes to a hidden folder, which `close` renames only
-    when all of it was written."""
+    """Guard: `BagWriter.__exit__` (bags/writer.py) keeps a bag only if nothing failed."""
     noise = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
-    with pytest.raises(BagError) as caught, full_disk(200_000):
-        with BagWriter(tmp_path / 'bag', storage) as bag:
+    with pytest.raises(BagError) as caught, BagWriter(tmp_path / 'bag', storage) as bag:
+        # Room is back when the writer is closed: it must not take what there is for a bag.
+        with full_disk(200_000):
             for number in range(20):
                 bag.write('/image', messages.image(number, 'camera', noise, 'rgb8'), number)
     assert 'cannot be written' in one_line(caught.value)
@@ -61,8 +61,8 @@ def test_a_bag_that_does_not_fit_is_not_there(tmp_path, storage):
 
 
 def test_a_rendered_street_that_does_not_fit_is_not_there(tmp_path):
-    """Guard: the same `BagWriter.close`, reached through `write_street_bag`, which writes less than
-    the storage buffers before the disk is full."""
+    """Guard: `BagWriter.close` (bags/writer.py) renames the folder after all of it was written; the
+    storage buffers this much, so that nothing fails before."""
     drive = StreetDrive(StreetConfig(seed=1, frames=2, camera=default_camera(96, 64)))
     with pytest.raises(BagError), full_disk(20_000):
         write_street_bag(tmp_path / 'street', drive)
