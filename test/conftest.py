@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from semdepth_ros.demo.domain import claim_domain
+
 # Before anything imports rclpy: this suite talks to its own processes alone.
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ['ROS_DOMAIN_ID'] = str(os.getpid() % 100 + 1)
+os.environ['ROS_DOMAIN_ID'] = str(claim_domain())
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -52,7 +52,7 @@ def _run(output: Path, bag: Path | None, weights: Path | None, frames: int) -> i
     if bag is None:
         print(f'rendering {frames} frames of a street')
         bag = street
-        write_street_bag(bag, StreetDrive(StreetConfig(seed=7)), range(frames))
+        write_street_bag(bag, StreetDrive(StreetConfig(seed=7, frames=frames)))
     drive = Drive(bag)
     card = load_or_untrained(weights).card
     print(f'playing {bag} through depth_node in real time ({len(drive)} frames)')

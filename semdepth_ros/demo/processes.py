@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from semdepth_ros.bags.drive import Drive
+from semdepth_ros.demo.domain import claim_domain
 from semdepth_ros.errors import SemdepthError
 
 NODE = 'depth_node'
@@ -81,7 +82,8 @@ def play_through_node(
 def _environment(config: Path | None) -> dict[str, str]:
     environment = dict(os.environ, ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST')
     # A domain of its own, so that no robot nearby takes part.
-    environment.setdefault('ROS_DOMAIN_ID', str(os.getpid() % 100 + 1))
+    if 'ROS_DOMAIN_ID' not in environment:
+        environment['ROS_DOMAIN_ID'] = str(claim_domain())
     if config is not None and (config / 'fastdds.xml').exists():
         environment.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(config / 'fastdds.xml'))
     return environment

@@ -21,6 +21,7 @@ from std_msgs.msg import Float32, Header
 
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.benchmarks.soak import SoakReport, Usage, judge, usage
+from semdepth_ros.demo.domain import claim_domain
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.preprocessing import fit
 from semdepth_ros.progress import track
@@ -85,7 +86,8 @@ def measure(minutes: float = 60.0, weights: LoadedWeights | None = None) -> Soak
 def _stay_alone() -> None:
     """Take no part in the traffic of a robot nearby, as the demo does."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    os.environ.setdefault('ROS_DOMAIN_ID', str(os.getpid() % 100 + 1))
+    if 'ROS_DOMAIN_ID' not in os.environ:
+        os.environ['ROS_DOMAIN_ID'] = str(claim_domain())
     if _PROFILE.exists():
         os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(_PROFILE))
 

@@ -20,7 +20,8 @@ def demo(tmp_path_factory, tiny_weights):
     """Run the demo on a short drive; return its folder and what it printed."""
     folder = tmp_path_factory.mktemp('demo')
     command = [sys.executable, '-m', 'semdepth_ros.demo', '--output', str(folder)]
-    command += ['--frames', '30', '--weights', str(tiny_weights)]
+    # Longer than a street is by default: the demo's own length is.
+    command += ['--frames', '110', '--weights', str(tiny_weights)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, json.dumps([result.stdout, result.stderr])
     return folder, result.stdout
@@ -55,3 +56,16 @@ def test_the_check_sees_a_wrong_size_and_a_shifted_cloud(demo):
     assert check_frame(shifted)
     camera = frame.camera.cropped(1, 0, frame.camera.width, frame.camera.height)
     assert 'pixels off' in check_frame(dataclasses.replace(frame, camera=camera))[0]
+
+
+def test_two_processes_never_claim_the_same_domain():
+    code = 'from semdepth_ros.demo.domain import claim_domain; print(claim_domain(), flush=True); '
+    code += 'import sys; sys.stdin.read()'
+    processes = [
+        subprocess.Popen([sys.executable, '-c', code], stdin=-1, stdout=-1, text=True)
+        for _ in range(3)
+    ]
+    domains = [int(process.stdout.readline()) for process in processes]
+    for process in processes:
+        process.communicate()
+    assert len(set(domains)) == 3

@@ -38,11 +38,9 @@ def street_images(
 ) -> Iterator[LabelledImage]:
     """Yield `frames` frames, a second apart, of the street of every seed with their true labels."""
     for seed in seeds:
-        drive = StreetDrive(StreetConfig(seed=seed))
-        width, height = drive.config.camera.size
+        drive = StreetDrive(StreetConfig(seed=seed, frames=10 * frames))
         for index in range(frames):
             frame = drive.frame(10 * index)
             fitted = fit(frame.camera, *size)
-            assert (width, height) == frame.camera.size
             label = resize_nearest(np.ascontiguousarray(frame.label[fitted.window]), *size)
             yield LabelledImage(fitted.apply(frame.image), label)
