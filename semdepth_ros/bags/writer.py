@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -85,7 +86,7 @@ class BagWriter:
             elif connection.msgtype != name:
                 raise BagError(f'topic {topic} holds {connection.msgtype}, not {name}')
             self._writer.write(connection, log_time_ns, typestore().serialize_cdr(message, name))
-        except (OSError, WriterError) as error:
+        except (OSError, WriterError, sqlite3.Error) as error:
             raise BagError(f'bag {self.path} cannot be written: {error}') from error
         self.message_count += 1
 

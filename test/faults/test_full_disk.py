@@ -54,7 +54,7 @@ def test_a_bag_that_does_not_fit_is_not_there(tmp_path, storage):
     with pytest.raises(BagError) as caught, BagWriter(tmp_path / 'bag', storage) as bag:
         # Room is back when the writer is closed: it must not take what there is for a bag.
         with full_disk(200_000):
-            for number in range(20):
+            for number in range(200):
                 bag.write('/image', messages.image(number, 'camera', noise, 'rgb8'), number)
     assert 'cannot be written' in one_line(caught.value)
     assert files(tmp_path) == []
