@@ -68,6 +68,9 @@ def train(
     indices = (sampler.step(step) for step in range(progress.step, steps))
     log = RunLog(task.folder, progress.step) if is_first else None
     display = Display(task.name, steps, progress.step, task.optimizer.batch, enabled=is_first)
+    if progress.step == 0:
+        # Where the curve starts; nothing is saved.
+        validate(fabric, objective, task, log, 0)
     with contextlib.closing(load(task.training, indices, task.loop.workers)) as batches, display:
         for batch in batches:
             epoch, at = divmod(progress.step, sampler.steps_per_epoch)
