@@ -33,7 +33,7 @@ def shared(name: str) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def shared_data():
     """Give the function that finds a file of the shared data or skips the test by its name."""
     return shared

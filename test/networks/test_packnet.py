@@ -152,10 +152,8 @@ def reference_state(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope='module')
-def packnet_state():
-    from conftest import shared
-
-    shapes = json.loads(shared('weights/packnet_reference_shapes.json').read_text())
+def packnet_state(shared_data):
+    shapes = json.loads(shared_data('weights/packnet_reference_shapes.json').read_text())
     return reference_state(shapes['packnet_1A'])
 
 
