@@ -21,9 +21,9 @@ class WatchedResult(FrameResult):
 
     built: list
 
-    def points(self):
+    def points(self, out=None):
         self.built.append('points')
-        return super().points()
+        return super().points(out)
 
     def depth_color(self):
         self.built.append('depth_color')
