@@ -28,7 +28,9 @@ def start(bench, tmp_path):
     nodes = []
 
     def start(*arguments):
-        bench.until(lambda: 'depth_node' not in bench.node.get_node_names(), 'an empty graph')
+        bench.until(
+            lambda: 'depth_node' not in bench.node.get_node_names(), 'an empty graph', seconds=120
+        )
         bench.diagnostics.clear()
         nodes.append(FaultNode(tmp_path, *arguments))
         bench.until(lambda: bench.status('engine'), 'diagnostics')
