@@ -41,7 +41,7 @@ def start(bench, tmp_path):
         node.kill()
 
 
-# Seen to fail for want of an empty graph on a loaded machine, where ended nodes linger in discovery.
+# Seen to fail for want of an empty graph on a loaded machine: ended nodes linger in discovery.
 @pytest.mark.xfail(reason='discovery of the node before, under load: to be mended', strict=False)
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
 @pytest.mark.parametrize('state', WAYS)
