@@ -105,10 +105,14 @@ class WeightsCard:
             raise WeightsError(f'weights card: licence is {self.licence!r}, expected text')
         for name, value in _items('provenance', self.provenance):
             if not isinstance(value, str):
-                raise WeightsError(f'weights card: provenance: {name} is {value!r}, expected text')
+                raise WeightsError(
+                    f'weights card: provenance: {name!r} is {value!r}, expected text'
+                )
         for name, value in _items('metrics', self.metrics):
             if not _is_number(value):
-                raise WeightsError(f'weights card: metrics: {name} is {value!r}, expected a number')
+                raise WeightsError(
+                    f'weights card: metrics: {name!r} is {value!r}, expected a number'
+                )
 
     def to_json(self) -> str:
         """Return the card as the text that stands in the file."""

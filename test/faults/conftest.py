@@ -19,23 +19,16 @@ os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(TEST.parent / 'config
 
 @pytest.fixture(scope='module')
 def bench():
-    """Return a ROS node of this process."""
-    rclpy = pytest.importorskip('rclpy')
-    from ros_harness import Bench
+    """Return a ROS node of this process, in a domain of the module."""
+    pytest.importorskip('rclpy')
+    from ros_harness import bench_of_its_own
 
-    # The tests of the node have one of their own, for their whole session.
-    begun_here = not rclpy.ok()
-    if begun_here:
-        rclpy.init()
-    bench = Bench('faults_bench')
-    yield bench
-    bench.close()
-    if begun_here:
-        rclpy.shutdown()
+    with bench_of_its_own() as bench:
+        yield bench
 
 
 @pytest.fixture(scope='module')
-def node(tiny_weights, tmp_path_factory):
+def node(bench, tiny_weights, tmp_path_factory):
     """Return the running node whose engine does as it is told."""
     from fault_harness import FaultNode
 

@@ -34,6 +34,8 @@ class FaultEngine:
         fault = self._file.read_text()
         if fault == 'raise':
             raise RuntimeError('the driver\nfell over')
+        if fault == 'slow':
+            time.sleep(0.05)
         if fault == 'hang':
             while self._file.read_text() == 'hang':
                 time.sleep(0.02)

@@ -23,7 +23,6 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
 from ros_harness import header, image_array, info
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -138,6 +137,7 @@ def test_in_a_burst_of_100_hz_every_frame_is_published_or_counted(stage):
     queued, so that the newest frame is published soon after the burst."""
     bench = stage.bench
     before = counts(stage)
+    stage.node.fault('slow')
     for _ in range(200):
         bench.show(*stage.picture())
         bench.spin(0.01)
@@ -145,7 +145,7 @@ def test_in_a_burst_of_100_hz_every_frame_is_published_or_counted(stage):
     after = counts(stage)
     grown = {name: after[name] - before[name] for name in after}
     assert grown.pop('received') == sum(grown.values()) > 0
-    assert grown['published'] > 0
+    assert grown['published'] > 0 and grown['replaced'] > 0
     assert max(stage.stamps()) <= last
     stamps = stage.stamps()
     assert stamps == sorted(set(stamps))
@@ -164,7 +164,8 @@ rclpy.spin(node)
 
 
 def test_a_subscriber_that_stalls_holds_nobody_up_and_goes_on_when_it_wakes(stage):
-    """Guard: `output_qos` (qos.py): keep last 1, so that no publication waits for a reader."""
+    """Guard: `CameraOutputs._send` (outputs.py) publishes and waits for nobody: with a wait for
+    acknowledgements the sixty frames do not come."""
     bench = stage.bench
     with subprocess.Popen([sys.executable, '-c', STALLED], stdout=subprocess.PIPE) as process:
         os.set_blocking(process.stdout.fileno(), False)
@@ -347,15 +348,3 @@ def test_parameters_set_under_load_apply_to_whole_frames(stage):
         expected = shapes.get(stamp_of(message.header))
         assert expected in (None, (message.width, message.height))
     assert bench.set(stride=1)[0]
-
-
-def test_a_late_listener_of_a_keep_last_1_topic_hears_the_newest_frame_only(stage):
-    """Guard: `output_qos` (qos.py) is volatile: nobody is told an old frame again."""
-    bench = stage.bench
-    heard = []
-    bench.spin(0.3)
-    newest = max(stage.stamps())
-    late = bench.node.create_subscription(Image, DEPTH, heard.append, QoSProfile(depth=10))
-    bench.spin(0.5)
-    assert not [m for m in heard if stamp_of(m.header) <= newest]
-    bench.node.destroy_subscription(late)

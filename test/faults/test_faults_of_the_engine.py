@@ -200,8 +200,9 @@ def test_a_signal_ends_the_node_while_its_engine_hangs(node, bench, number):
 
     stage = Stage(node, bench)
     stage.good_frame()
+    settle(stage)
     node.fault('hang')
-    show(stage, [], lambda: len(stage.shown) > 10, 'pictures')
+    show(stage, [], lambda: bench.value('camera', 'waiting') > '0', 'a frame in its hands')
     code, _ = node.stop(number)
     assert code == 0
     assert 'Traceback' not in node.log

@@ -14,14 +14,11 @@ os.environ.setdefault(
 )
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def bench():
-    """Return a ROS node of this process."""
-    rclpy = pytest.importorskip('rclpy')
-    from ros_harness import Bench
+    """Return a ROS node of this process, in a domain of the module."""
+    pytest.importorskip('rclpy')
+    from ros_harness import bench_of_its_own
 
-    rclpy.init()
-    bench = Bench()
-    yield bench
-    bench.close()
-    rclpy.shutdown()
+    with bench_of_its_own() as bench:
+        yield bench

@@ -43,7 +43,7 @@ NETWORK_CAMERA = CAMERA.resized(320, 96)
 
 
 @pytest.fixture(scope='module')
-def node(tiny_weights):
+def node(bench, tiny_weights):
     process = NodeProcess(
         *('-p', f'weights:={tiny_weights}'),
         *('-p', 'engine:=torch', '-p', 'device:=cpu', '-p', 'precision:=float32'),

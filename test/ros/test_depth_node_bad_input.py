@@ -15,7 +15,7 @@ DEPTH, DEPTH_INFO = '/depth_node/depth/image_rect', '/depth_node/depth/camera_in
 
 
 @pytest.fixture(scope='module')
-def node(tiny_weights):
+def node(bench, tiny_weights):
     process = NodeProcess(
         *('-p', f'weights:={tiny_weights}'),
         *('-p', 'engine:=torch', '-p', 'device:=cpu', '-p', 'precision:=float32'),

@@ -10,8 +10,15 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from ros_harness import NodeProcess, image, info, picture
+from ros_harness import NodeProcess, bench_of_its_own, image, info, picture
 from sensor_msgs.msg import Image
+
+
+@pytest.fixture
+def bench():
+    """Return a ROS node of this process, in a domain of the test."""
+    with bench_of_its_own() as bench:
+        yield bench
 
 
 @pytest.fixture
@@ -36,7 +43,6 @@ def assert_clean(process, number):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_rule_11_a_signal_to_an_unconfigured_node_ends_it_cleanly(start, bench, number):
     process = start('-p', 'autostart:=false')
-    bench.diagnostics.clear()
     bench.until(lambda: bench.status('engine'), 'diagnostics')
     assert bench.status('engine').message == 'not configured'
     assert_clean(process, number)
@@ -44,7 +50,6 @@ def test_rule_11_a_signal_to_an_unconfigured_node_ends_it_cleanly(start, bench, 
 
 def test_rule_11_a_signal_while_weights_are_loaded_ends_it_cleanly(start, bench, tiny_weights):
     process = start('-p', 'autostart:=false', '-p', f'weights:={tiny_weights}')
-    bench.diagnostics.clear()
     bench.until(lambda: bench.status('engine'), 'diagnostics')
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
