@@ -16,8 +16,6 @@ import torch
 from semdepth_ros import __version__
 from semdepth_ros.weights import WeightsCard, save
 from semdepth_training.config import TrainConfig
-from semdepth_training.evaluation.evaluator import Evaluator
-from semdepth_training.evaluation.frames import EvaluationFrame, RawDepth
 from semdepth_training.evaluation.result import Evaluation
 from semdepth_training.objective import Objective
 from semdepth_training.report import page
@@ -36,9 +34,6 @@ from semdepth_training.triplets import Triplets
 
 #: Speed must be known for this share of the image pairs before weights count as metric.
 METRIC_SHARE = 0.1
-
-#: Frames with truth that the evaluation at the end of a training looks at.
-EVALUATION_FRAMES = 100
 
 
 def command_line(arguments: Sequence[str]) -> str:
@@ -117,34 +112,6 @@ def write_weights(
         metrics={name: float(value) for name, value in metrics.items() if math.isfinite(value)},
     )
     save(path, stage.objective.model, card, stage.objective.pose_network)
-
-
-def evaluate_stage(
-    stage: StageResult, validation: Triplets, device: torch.device
-) -> Evaluation | None:
-    """Return the evaluation on validation frames with depth truth in their bags; None without any.
-
-    At most `EVALUATION_FRAMES` frames, evenly spread, at the network's size.
-    """
-    with_truth = Triplets([p for p in validation.parts if p.drive.drive.has_truth])
-    if not len(with_truth):
-        return None
-    count = min(EVALUATION_FRAMES, len(with_truth))
-    picked = np.unique(np.linspace(0, len(with_truth) - 1, count).astype(int))
-    evaluator = Evaluator(pictures=2)
-    for index in map(int, picked):
-        part, center = with_truth.locate(index)
-        (image,), (depth,) = predict_depth(stage.objective, with_truth, [index], device)
-        camera = part.drive.fit.camera
-        frame = EvaluationFrame(
-            name=f'{part.drive.drive.name}:{center}',
-            image_HW3=image,
-            camera=camera,
-            truth_HW=part.drive.drive.truth(center, camera),
-            drive=part.drive.drive.name,
-        )
-        evaluator.add(frame, RawDepth(depth))
-    return evaluator.result()
 
 
 def write_report(

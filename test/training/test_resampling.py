@@ -8,8 +8,10 @@ from torch import nn
 
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.camera import Camera
+from semdepth_ros.classes import VEHICLES
 from semdepth_ros.networks.model import ModelConfig, build_model
 from semdepth_ros.networks.pose import PoseNet
+from semdepth_ros.simulation.bag import write_street_bag
 from semdepth_ros.simulation.config import StreetConfig, default_camera
 from semdepth_ros.simulation.drive import StreetDrive
 from semdepth_training.frame_cache import CacheConfig, PreparedDrive
@@ -25,6 +27,7 @@ from semdepth_training.resampling import (
     write_dropped,
 )
 from semdepth_training.selection import SelectionConfig
+from semdepth_training.stage_evaluation import drop_agreement, evaluate_stage
 from semdepth_training.triplets import select_triplets, split
 
 CAMERA = default_camera(160, 64)
@@ -167,3 +170,56 @@ def test_a_real_network_can_be_judged(write_bag, tmp_path):
     a = judge(fabric, objective, triplets, ResamplingConfig(), seed=1)
     b = judge(fabric, objective, triplets, ResamplingConfig(), seed=1, batch=2)
     assert np.array_equal(a.below_N, b.below_N)
+
+
+@pytest.fixture
+def street_with_holes(tmp_path):
+    """Give triplets of a street and a network that knows its depth, but for some vehicles.
+
+    Vehicles are infinitely deep in frames 2 and 4 of those in which one is near.
+    """
+    drive = StreetDrive(StreetConfig(seed=3, frames=10, camera=CAMERA, traffic=0.6, convoy=1.0))
+    write_street_bag(tmp_path / 'street', drive)
+    config = CacheConfig('never', folder=str(tmp_path / 'cache'))
+    prepared = PreparedDrive(Drive(tmp_path / 'street'), *CAMERA.size, config)
+    prepared.prepare()
+    triplets, _ = split([prepared], [select_triplets(prepared, SelectionConfig())], [], 0.0)
+    model = TrueDepth()
+    image = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
+    for index in range(len(drive)):
+        frame = drive.frame(index)
+        depth = np.where(np.isfinite(frame.depth), frame.depth, 1e4)
+        if index in (2, 4):
+            depth[np.isin(frame.label, VEHICLES)] = 1e4
+        prepared.read(index, image)
+        model.known.append(
+            (torch.from_numpy(image.copy()).permute(2, 0, 1) / 255, torch.from_numpy(1 / depth))
+        )
+    return Objective(model, PoseNet(), LossConfig(), CAMERA.fx), triplets
+
+
+def test_dropped_frames_are_compared_with_those_of_infinite_depth(street_with_holes):
+    objective, triplets = street_with_holes
+    rule, device = ResamplingConfig(), torch.device('cpu')
+    fabric = Fabric(accelerator='cpu', devices=1)
+    judgement = judge(fabric, objective, triplets, rule, seed=0)
+    # Frame 1 is the first in the middle of a triplet.
+    assert np.flatnonzero(judgement.dropped_N).tolist() == [1, 3]
+    found = drop_agreement(judgement, objective, triplets, rule, device)
+    assert (found.frames, found.infinite, found.dropped, found.both) == (8, 2, 2, 2)
+    wrong = Judgement(judgement.below_N, np.arange(8) < 2, 'rule')
+    found = drop_agreement(wrong, objective, triplets, rule, device)
+    assert (found.precision, found.recall) == (0.5, 0.5)
+
+
+def test_a_stage_is_evaluated_by_class_where_the_bag_has_labels(street_with_holes):
+    objective, triplets = street_with_holes
+    evaluation = evaluate_stage(objective, triplets, torch.device('cpu'))
+    assert evaluation.label_source == 'truth'
+    assert 0 < evaluation.infinite_depth_rate < 1
+    assert evaluation.modes['unscaled'].per_class['road'].metrics.abs_rel < 0.01
+
+
+def test_drives_without_labels_have_no_agreement(judged):
+    judgement, objective, triplets, rule = judged
+    assert drop_agreement(judgement, objective, triplets, rule, torch.device('cpu')) is None

@@ -21,11 +21,11 @@ from semdepth_training.frame_cache import PreparedDrive, content_hash
 from semdepth_training.interruption import stop_requests
 from semdepth_training.outcome import (
     METRIC_SHARE,
-    evaluate_stage,
     scale_of,
     write_report,
     write_weights,
 )
+from semdepth_training.stage_evaluation import drop_agreement, evaluate_stage
 from semdepth_training.stages import Data, Stages
 from semdepth_training.triplets import select_triplets, split
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         device = fabric.device
         evaluations = {}
         for stage in results:
-            evaluation = evaluate_stage(stage, data.validation, device)
+            evaluation = evaluate_stage(stage.objective, data.validation, device)
             if evaluation is not None:
                 evaluations[stage.name] = evaluation
                 _say(
@@ -65,6 +65,12 @@ def main(argv: Sequence[str]) -> int:
                     f'{evaluation.unscaled.abs_rel:.3f} unscaled, on validation frames',
                 )
             write_weights(stage.folder / 'weights.safetensors', stage, config, data, evaluation)
+        agreement = judgement and drop_agreement(
+            judgement, results[0].objective, data.training, config.stage_two.resampling, device
+        )
+        if agreement:
+            notes.append(f'resampling: {agreement}')
+            _say(fabric, notes[-1])
         # The control run is there to be compared, not to be shipped.
         final = next(s for s in reversed(results) if not s.name.endswith('random'))
         weights = output / 'weights.safetensors'

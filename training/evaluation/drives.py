@@ -83,25 +83,37 @@ class DriveFrames:
     def __iter__(self) -> Iterator[EvaluationFrame]:
         self.problems = []
         for drive, truth, indices in self._parts:
-            camera = drive.camera.undistorted()
             poses = camera_poses(drive)
             for index in indices:
                 try:
-                    depth = truth.depth(index)
-                    if depth is None:
-                        self.problems.append(f'{drive.name}:{index} has no truth')
-                        continue
-                    image = drive.image(index)
-                    label = truth.label(index)
+                    frame = evaluation_frame(drive, truth, index, poses[index])
                 except BagError as error:
                     self.problems.append(str(error))
                     continue
-                yield EvaluationFrame(
-                    name=f'{drive.name}:{index}',
-                    image_HW3=rectify(image, drive.camera, camera),
-                    camera=camera,
-                    truth_HW=depth,
-                    label_HW=label,
-                    T_world_camera=poses[index],
-                    drive=str(drive.path),
-                )
+                if frame is None:
+                    self.problems.append(f'{drive.name}:{index} has no truth')
+                    continue
+                yield frame
+
+
+def evaluation_frame(
+    drive: Drive, truth: Truth, index: int, T_world_camera: np.ndarray | None = None
+) -> EvaluationFrame | None:
+    """Return a frame of a drive with its truth; None where it has none.
+
+    Raises:
+        BagError: when image or truth cannot be read.
+    """
+    depth = truth.depth(index)
+    if depth is None:
+        return None
+    camera = drive.camera.undistorted()
+    return EvaluationFrame(
+        name=f'{drive.name}:{index}',
+        image_HW3=rectify(drive.image(index), drive.camera, camera),
+        camera=camera,
+        truth_HW=depth,
+        label_HW=truth.label(index),
+        T_world_camera=T_world_camera,
+        drive=str(drive.path),
+    )

@@ -99,9 +99,9 @@ class Evaluator:
         with np.errstate(invalid='ignore'):
             self._predicted += int((np.isfinite(depth) & (depth > 0)).sum())
         self._scored += len(depth)
-        score = FrameScore(frame.name, metrics.abs_rel, 1 / factor)
+        infinite = self._count_infinite(frame, depth_HW * factor)
+        score = FrameScore(frame.name, metrics.abs_rel, 1 / factor, infinite / depth_HW.size)
         self._scores.append(score)
-        self._count_infinite(frame, depth_HW * factor)
         self._count_boundaries(frame, raw, factor)
         self._add_flicker(frame, depth_HW, factor)
         self._keep_picture(frame, score, depth_HW * factor, mask)
@@ -138,10 +138,13 @@ class Evaluator:
         capped = cap_depth(depth, self.protocol.max_depth)
         return self._modes.setdefault(name, _ModeTotals()).add(capped, truth, labels)
 
-    def _count_infinite(self, frame: EvaluationFrame, depth_HW: np.ndarray) -> None:
-        """Count vehicle pixels below the horizon, of the whole image and not of the crop alone."""
+    def _count_infinite(self, frame: EvaluationFrame, depth_HW: np.ndarray) -> int:
+        """Count vehicle pixels below the horizon, of the whole image and not of the crop alone.
+
+        Returns the number of those in the frame that are infinitely deep.
+        """
         if frame.label_HW is None:
-            return
+            return 0
         horizon = max(0, math.ceil(frame.truth_camera.cy))
         truth, depth = frame.truth_HW[horizon:], depth_HW[horizon:]
         with np.errstate(invalid='ignore'):
@@ -149,8 +152,10 @@ class Evaluator:
             vehicle &= np.isin(frame.label_HW[horizon:], VEHICLES)
             # A depth that is not a number is as bad as an infinite one.
             fine = depth[vehicle] <= INFINITE_RATIO * truth[vehicle]
+        infinite = int((~fine).sum())
         self._vehicles += len(fine)
-        self._infinite += int((~fine).sum())
+        self._infinite += infinite
+        return infinite
 
     def _count_boundaries(self, frame: EvaluationFrame, raw: RawDepth, factor: float) -> None:
         truth_HW = frame.truth_HW

@@ -68,11 +68,19 @@ class Scale:
 
 @dataclasses.dataclass(frozen=True)
 class FrameScore:
-    """One frame: its median-scaled Abs Rel and its median prediction over median truth."""
+    """One frame.
+
+    Attributes:
+        name: such as `kitti_sfnd:12`.
+        abs_rel: median-scaled.
+        ratio: median prediction over median truth.
+        infinite_share: share of all pixels of the truth that are vehicles of infinite depth.
+    """
 
     name: str
     abs_rel: float
     ratio: float
+    infinite_share: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -58,6 +58,11 @@ class BagTruth:
         self._camera = drive.camera.undistorted()
         self._labels = _LabelTopic.beside(drive)
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether the bag has true labels."""
+        return self._labels is not None
+
     def depth(self, index: int) -> np.ndarray:
         """Return the depth of a frame, (H, W) float32 metres."""
         return self._drive.truth(index, self._camera)
