@@ -1,0 +1,70 @@
+"""The ablation: three networks, two stages and a control, scored alike and put into one table."""
+
+import json
+
+import pytest
+
+from semdepth_training import ablation
+
+CONFIG = """
+freeze_batch_norm: true
+data: {width: 96, height: 32}
+model: {depth: efficientnet_lite0, depth_options: {decoder_channels: [4, 4, 8, 8, 8]}}
+optimizer: {epochs: 1, batch: 2}
+stage_two: {resampling: {max_dropped_share: 1.0, max_below_ground: 1.0e9}}
+device: {accelerator: cpu, threads: 1}
+"""
+
+
+def row(variant, seed, abs_rel, stage='stage_one', infinite=None):
+    return {
+        'variant': variant, 'seed': seed, 'stage': stage, 'group': 'streets', 'pixels': abs_rel,
+        'classes': 0.5, 'vehicles': None, 'infinite depth': infinite, 'boundary F1': 0.0,
+    }  # fmt: skip
+
+
+def test_the_table_gives_mean_and_spread_over_the_seeds():
+    rows = [row('guided', 0, 0.1), row('guided', 1, 0.3), row('unguided', 0, 0.25, infinite=0.02)]
+    lines = ablation.table(rows, 'streets').splitlines()
+    assert lines[2] == (
+        '| unguided | one | 1 | 0.250 ± 0.000 | 0.500 ± 0.000 | – | 0.020 ± 0.000 | 0.000 ± 0.000 |'
+    )
+    assert lines[3].startswith('| guided | one | 2 | 0.200 ± 0.141 |')
+    assert len(lines) == 4
+
+
+def test_groups_are_kept_apart():
+    assert len(ablation.table([row('guided', 0, 0.1)], 'kitti').splitlines()) == 2
+
+
+def test_figures_average_over_classes_and_over_vehicles():
+    evaluation = {
+        'median_scaled': {'abs_rel': 0.2},
+        'per_class': {
+            name: {'abs_rel': v} for name, v in (('road', 0.1), ('car', 0.2), ('bus', 0.6))
+        },
+        'infinite_depth_rate': 0.01,
+        'boundaries': None,
+    }
+    found = ablation.figures(evaluation)
+    assert found['pixels'] == 0.2
+    assert found['classes'] == pytest.approx(0.3)
+    assert found['vehicles'] == pytest.approx(0.4)
+    assert found['boundary F1'] is None
+
+
+def test_an_ablation_trains_scores_and_goes_on_where_it_was(street_bag, tmp_path, capfd):
+    config = tmp_path / 'config.yaml'
+    config.write_text(CONFIG)
+    output = tmp_path / 'out'
+    command = ['--config', str(config), '--bags', str(street_bag), '--output', str(output)]
+    command += ['--test', 'streets', str(street_bag), '--seeds', '0', '--variants', 'unguided']
+    assert ablation.main(command) == 0
+    table = (output / 'table.md').read_text()
+    assert '| unguided | two, dropped at random | 1 |' in table
+    first = json.loads((output / 'rows.json').read_text())
+    assert {found['stage'] for found in first} == set(ablation.STAGES)
+    capfd.readouterr()
+    assert ablation.main(command) == 0
+    assert 'stage_one' not in capfd.readouterr().err
+    assert json.loads((output / 'rows.json').read_text()) == first

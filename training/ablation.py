@@ -1,0 +1,160 @@
+"""`python -m semdepth_training.ablation`: what guidance and stage two change (docs/ablation.md).
+
+Trains {unguided, guided, guided with its kernel fixed to 1} with several seeds, each in two stages
+and with a control that drops as many frames at random, on the same bags with the same budget, and
+scores every stage on groups of bags that none has seen. A run that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from semdepth_ros.classes import CLASS_NAMES, VEHICLES
+from semdepth_ros.files import write_atomically
+
+#: Overrides of the configuration; everything else is the same for all.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    'unguided': ('--model.semantic', 'null', '--model.guidance', 'null'),
+    'fixed kernel': ('--model.guidance.fixed_kernel', 'true'),
+    'guided': (),
+}
+STAGES = {
+    'stage_one': 'one',
+    'stage_two': 'two',
+    'stage_two_random': 'two, dropped at random',
+}
+#: Column -> where it stands in the JSON of `semdepth evaluate`.
+COLUMNS = ('pixels', 'classes', 'vehicles', 'infinite depth', 'boundary F1')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train and score what is missing in the output folder, then print the table; return 0."""
+    parser = argparse.ArgumentParser(prog='semdepth_training.ablation', description=__doc__)
+    parser.add_argument('--config', type=Path, required=True, help='of the guided network')
+    parser.add_argument('--bags', nargs='+', required=True, help='to train on')
+    parser.add_argument(
+        '--test',
+        nargs='+',
+        action='append',
+        required=True,
+        metavar=('NAME', 'BAG'),
+        help='a group of bags to score, NAME BAG...; may be given several times',
+    )
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument('--jobs', type=int, default=1, help='trainings at a time')
+    parser.add_argument('--output', type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    groups = {name: bags for name, *bags in arguments.test}
+
+    def run(seed: int, variant: str) -> list[dict[str, Any]]:
+        folder = arguments.output / f'{variant.replace(" ", "_")}_{seed}'
+        _train(folder, arguments.config, arguments.bags, seed, VARIANTS[variant])
+        return [
+            {
+                'variant': variant,
+                'seed': seed,
+                'stage': stage,
+                **_score(folder / stage, group, bags),
+            }
+            for stage in STAGES
+            for group, bags in groups.items()
+        ]
+
+    rows: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        pairs = [(seed, variant) for seed in arguments.seeds for variant in arguments.variants]
+        for found in pool.map(run, *zip(*pairs)):
+            rows += found
+            # After every run: a table of what there is.
+            write_atomically(arguments.output / 'rows.json', json.dumps(rows, indent=1).encode())
+            text = '\n\n'.join(f'{group}\n\n{table(rows, group)}' for group in groups)
+            write_atomically(arguments.output / 'table.md', (text + '\n').encode())
+    print(text)
+    return 0
+
+
+def _train(
+    folder: Path, config: Path, bags: Sequence[str], seed: int, overrides: Iterable[str]
+) -> None:
+    if (folder / 'weights.safetensors').exists():
+        return
+    command = ['train', '--config', str(config), '--bags', *bags, '--output', str(folder)]
+    command += ['--seed', str(seed), '--stage_two.enabled', 'true']
+    command += ['--stage_two.control_random', 'true', '--resume', *overrides]
+    _semdepth(command)
+
+
+def _score(stage: Path, group: str, bags: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of a stage on a group of bags, from disk where they are there."""
+    file = stage / f'{group}.json'
+    if not file.exists():
+        command = ['evaluate', '--weights', str(stage / 'weights.safetensors'), '--bags', *bags]
+        _semdepth([*command, '--engine', 'torch', '--precision', 'float32', '--json', str(file)])
+    return {'group': group, **figures(json.loads(file.read_text()))}
+
+
+def _semdepth(arguments: Sequence[str]) -> None:
+    subprocess.run([sys.executable, '-m', 'semdepth_ros.cli', *arguments], check=True)
+
+
+def figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the table shows of an evaluation's JSON; Abs Rel is median-scaled."""
+    by_class = {name: entry['abs_rel'] for name, entry in evaluation['per_class'].items()}
+    vehicles = [by_class[CLASS_NAMES[k]] for k in VEHICLES if CLASS_NAMES[k] in by_class]
+    return {
+        'pixels': evaluation['median_scaled']['abs_rel'],
+        'classes': statistics.mean(by_class.values()),
+        'vehicles': statistics.mean(vehicles) if vehicles else None,
+        'infinite depth': evaluation['infinite_depth_rate'],
+        'boundary F1': evaluation['boundaries'] and evaluation['boundaries']['f1'],
+        'per_class': by_class,
+    }
+
+
+def table(rows: Sequence[Mapping[str, Any]], group: str) -> str:
+    """Return mean and spread (standard deviation) over the seeds as a Markdown table."""
+    lines = [
+        '| network | stage | seeds | ' + ' | '.join(COLUMNS) + ' |',
+        '|---|---|---|' + '---|' * len(COLUMNS),
+    ]
+    for variant, stage, same in _cells(rows, group):
+        cells = []
+        for column in COLUMNS:
+            values = [row[column] for row in same if row[column] is not None]
+            cells.append(_mean_and_spread(values))
+        lines.append(f'| {variant} | {STAGES[stage]} | {len(same)} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def _cells(
+    rows: Sequence[Mapping[str, Any]], group: str
+) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
+    for variant in VARIANTS:
+        for stage in STAGES:
+            same = [
+                row
+                for row in rows
+                if (row['variant'], row['stage'], row['group']) == (variant, stage, group)
+            ]
+            if same:
+                yield variant, stage, same
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    if not values:
+        return '–'
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f'{statistics.mean(values):.3f} ± {spread:.3f}'
+
+
+if __name__ == '__main__':
+    sys.exit(main())
