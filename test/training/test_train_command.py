@@ -55,10 +55,12 @@ def start(*command):
     )
 
 
-def test_two_stages_leave_weights_list_and_report(arguments, tmp_path):
+def test_two_stages_leave_weights_list_and_report(arguments, tmp_path, capsys):
     never = ['--stage_two.resampling.max_below_ground', '1e9', '--stage_two.control_random', 'true']
     assert main(['train', *arguments('out', '--optimizer.epochs', '1', *never)]) == 0
     out = tmp_path / 'out'
+    said = capsys.readouterr().err
+    assert 'the network sees 75% of the image: of 96x64 the middle 96x48' in said
     for stage in ('stage_one', 'stage_two', 'stage_two_random'):
         assert {'last.ckpt', 'best.ckpt', 'history.jsonl', 'weights.safetensors'} <= {
             path.name for path in (out / stage).iterdir()

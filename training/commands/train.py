@@ -29,6 +29,9 @@ from semdepth_training.stage_evaluation import drop_agreement, evaluate_stage
 from semdepth_training.stages import Data, Stages
 from semdepth_training.triplets import select_triplets, split
 
+#: Less of the image than this share is worth a word to the user.
+MOSTLY_SEEN = 0.97
+
 
 class TrainCommandError(SemdepthError):
     """An output folder that must not be written to."""
@@ -137,6 +140,15 @@ def _notes(
     config: TrainConfig, drives: Sequence[Drive], prepared: Sequence[PreparedDrive]
 ) -> list[str]:
     notes = [f'{drive.name}: {problem}' for drive in drives for problem in drive.problems]
+    for drive in prepared:
+        fit, source = drive.fit, drive.fit.source
+        seen = fit.width * fit.height / (source.width * source.height)
+        if seen < MOSTLY_SEEN:
+            notes.append(
+                f'{drive.drive.name}: the network sees {seen:.0%} of the image: of '
+                f'{source.width}x{source.height} the middle {fit.width}x{fit.height}, which has the '
+                f'shape of data.width x data.height ({fit.camera.width}x{fit.camera.height})'
+            )
     lengths = {round(drive.fit.camera.fx, 1) for drive in prepared}
     if len(lengths) > 1:
         notes.append(
