@@ -146,8 +146,8 @@ def _notes(
         if seen < MOSTLY_SEEN:
             notes.append(
                 f'{drive.drive.name}: the network sees {seen:.0%} of the image: of '
-                f'{source.width}x{source.height} the middle {fit.width}x{fit.height}, which has the '
-                f'shape of data.width x data.height ({fit.camera.width}x{fit.camera.height})'
+                f'{source.width}x{source.height} the middle {fit.width}x{fit.height}, in the shape '
+                f'of data.width and data.height ({fit.camera.width}x{fit.camera.height})'
             )
     lengths = {round(drive.fit.camera.fx, 1) for drive in prepared}
     if len(lengths) > 1:
