@@ -4,7 +4,7 @@ VENV ?= .venv
 # Street world by default; `make demo BAG=path/to/bag` takes a recording.
 BAG ?=
 # Hostile inputs for each target of `make fuzz`; minutes of `make soak` (CI: 5, a release: 60).
-FUZZ_RUNS ?= 20000
+FUZZ_RUNS ?= 34000
 SOAK_MINUTES ?= 5
 EXTRAS = ros,bags,onnx,openvino,fast,peer,trt-check,transformers,train,test
 
@@ -17,7 +17,7 @@ help:
 	@echo 'make test             run the whole test suite'
 	@echo 'make lint             ruff and mypy'
 	@echo 'make demo [BAG=path]  play a drive through the real node and write demo/'
-	@echo 'make fuzz             hostile inputs for images, bags and weights (FUZZ_RUNS=20000 each)'
+	@echo 'make fuzz             hostile inputs for images, bags and weights (FUZZ_RUNS=34000 each)'
 	@echo 'make soak             the node at 30 Hz: memory, ages, stale frames (SOAK_MINUTES=5)'
 	@echo 'make install          only set up $(VENV)'
 

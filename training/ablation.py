@@ -22,7 +22,10 @@ from semdepth_ros.files import write_atomically
 
 #: Overrides of the configuration; everything else is the same for all.
 VARIANTS: dict[str, tuple[str, ...]] = {
-    'unguided': ('--model.semantic', 'null', '--model.guidance', 'null'),
+    'unguided': (
+        *('--model.semantic', 'null', '--model.semantic_options', '{}'),
+        *('--model.guidance', 'null', '--pretrained.semantic', ''),
+    ),
     'fixed kernel': ('--model.guidance.fixed_kernel', 'true'),
     'guided': (),
 }

@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from semdepth_ros.bags.drive import Drive
 from semdepth_ros.bags.errors import BagError
+from semdepth_ros.bags.flow import median_flow, thumbnail
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.files import atomic_path
 from semdepth_ros.preprocessing import Fit, fit
@@ -38,9 +38,6 @@ CACHE_VERSION = 1
 
 #: Frames in one file of the cache.
 FRAMES_PER_FILE = 256
-
-#: Width in pixels at which optical flow is measured.
-FLOW_WIDTH = 160
 
 
 class FrameCacheError(SemdepthError):
@@ -205,7 +202,7 @@ class PreparedDrive:
                 self._read_from_bag(index, out)
             except BagError:
                 return None
-            return _thumbnail(out)
+            return thumbnail(out)
 
         # The frame before the chunk is read again for the flow to the chunk's first.
         indices = range(max(0, start - 1), stop)
@@ -213,7 +210,7 @@ class PreparedDrive:
             thumbnails = list(pool.map(one, indices))
         if start == 0:
             thumbnails.insert(0, None)
-        flow = np.array([_median_flow(a, b) for a, b in itertools.pairwise(thumbnails)])
+        flow = np.array([_flow(a, b) for a, b in itertools.pairwise(thumbnails)])
         corrupt = np.array([thumbnail is None for thumbnail in thumbnails[1:]])
         if keep_frames:
             with atomic_path(self._frames_path(chunk)) as partial:
@@ -252,21 +249,9 @@ class PreparedDrive:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
-def _thumbnail(image_HW3: np.ndarray) -> np.ndarray:
-    height, width = image_HW3.shape[:2]
-    size = (FLOW_WIDTH, max(32, round(FLOW_WIDTH * height / width)))
-    return cv2.resize(
-        cv2.cvtColor(image_HW3, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA
-    )
-
-
-def _median_flow(before: np.ndarray | None, after: np.ndarray | None) -> float:
-    """Return the median length of optical flow as a share of the width, NaN for a corrupt frame."""
-    if before is None or after is None:
-        return float('nan')
-    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    flow = method.calc(before, after, np.zeros((*before.shape, 2), np.float32))
-    return float(np.median(np.linalg.norm(flow, axis=2))) / FLOW_WIDTH
+def _flow(before: np.ndarray | None, after: np.ndarray | None) -> float:
+    """Return the median flow between two thumbnails, NaN beside a corrupt frame."""
+    return float('nan') if before is None or after is None else median_flow(before, after)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,13 @@
 """The ablation: three networks, two stages and a control, scored alike and put into one table."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from semdepth_training import ablation
+from semdepth_training.build import build_objective
+from semdepth_training.config import parse
 
 CONFIG = """
 freeze_batch_norm: true
@@ -14,6 +17,22 @@ optimizer: {epochs: 1, batch: 2}
 stage_two: {resampling: {max_dropped_share: 1.0, max_below_ground: 1.0e9}}
 device: {accelerator: cpu, threads: 1}
 """
+
+
+CONFIG_FILE = Path(__file__).resolve().parents[2] / 'config' / 'train' / 'ablation.yaml'
+
+
+def test_the_three_networks_differ_in_their_guidance_alone():
+    models = {}
+    for variant, overrides in ablation.VARIANTS.items():
+        given = ['--config', str(CONFIG_FILE), '--bags', 'a', '--output', 'b', *overrides]
+        objective, _ = build_objective(parse(given)[0], 130.0, 1.0)
+        models[variant] = objective.model
+    assert models['unguided'].guidance is None
+    assert models['fixed kernel'].guidance.fixed_kernel
+    assert not models['guided'].guidance.fixed_kernel
+    depth = [dict(model.depth.named_parameters()) for model in models.values()]
+    assert all((depth[0][name] == other[name]).all() for other in depth for name in depth[0])
 
 
 def row(variant, seed, abs_rel, stage='stage_one', infinite=None):
