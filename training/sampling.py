@@ -16,7 +16,7 @@ class SamplingError(SemdepthError):
 
 
 class EpochSampler:
-    """Shuffles each epoch by its own seed and cuts it into global batches; a rest is left out.
+    """Shuffles each pass by its own seed and cuts it into global batches; a rest is left out.
 
     Args:
         count: number of triplets.
@@ -43,7 +43,7 @@ class EpochSampler:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of whole batches in an epoch."""
+        """Number of whole batches in a pass over the triplets."""
         return self.count // self.batch
 
     @property

@@ -14,7 +14,9 @@ class OptimizerConfig:
     """How the weights are learned; the defaults are the paper's.
 
     Attributes:
-        epochs: passes over the training triplets.
+        epochs: after so many the stage ends.
+        epoch_steps: steps of an epoch; 0 takes one pass over the training triplets. With a number
+            the training is as long for a short recording as for a long one.
         batch: triplets of a step, over all processes.
         depth_lr: learning rate of the depth network and its guidance.
         pose_lr: learning rate of the pose network.
@@ -24,6 +26,7 @@ class OptimizerConfig:
     """
 
     epochs: int = 100
+    epoch_steps: int = 0
     batch: int = 32
     depth_lr: float = 2e-4
     pose_lr: float = 5e-4

@@ -64,7 +64,8 @@ def train(
     sampler = EpochSampler(
         len(task.training), task.optimizer.batch, task.seed, fabric.global_rank, fabric.world_size
     )
-    steps = task.optimizer.epochs * sampler.steps_per_epoch
+    epoch_steps = task.optimizer.epoch_steps or sampler.steps_per_epoch
+    steps = task.optimizer.epochs * epoch_steps
     indices = (sampler.step(step) for step in range(progress.step, steps))
     log = RunLog(task.folder, progress.step) if is_first else None
     display = Display(task.name, steps, progress.step, task.optimizer.batch, enabled=is_first)
@@ -73,7 +74,7 @@ def train(
         validate(fabric, objective, task, log, 0)
     with contextlib.closing(load(task.training, indices, task.loop.workers)) as batches, display:
         for batch in batches:
-            epoch, at = divmod(progress.step, sampler.steps_per_epoch)
+            epoch, at = divmod(progress.step, epoch_steps)
             set_learning_rates(optimizer, task.optimizer, epoch)
             # Dropout draws from the global generator: this makes it a function of the step.
             torch.manual_seed((task.seed * 1_000_003 + progress.step) % 2**63)
@@ -92,7 +93,7 @@ def train(
             if log:
                 means['lr/depth'] = optimizer.param_groups[0]['lr']
                 log.scalars(progress.step, means, progress.step % task.loop.log_every == 0)
-            ends_epoch = at + 1 == sampler.steps_per_epoch
+            ends_epoch = at + 1 == epoch_steps
             is_last = progress.step == steps
             if is_last or (ends_epoch and (epoch + 1) % task.loop.validate_every == 0):
                 error = validate(fabric, objective, task, log, progress.step)

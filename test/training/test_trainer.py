@@ -96,6 +96,14 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(make_task):
         assert torch.equal(objective.state_dict()[name], value), name
 
 
+def test_epochs_of_so_many_steps_do_not_depend_on_the_number_of_triplets(make_task):
+    task = make_task(epochs=2, epoch_steps=4)
+    _, progress = run(task)
+    assert progress.step == 8
+    lines = [line for line in read_history(task.folder) if 'loss' in line]
+    assert [line['lr/depth'] for line in lines] == [2e-4] * 4 + [1e-4] * 4
+
+
 def test_a_run_that_was_killed_repeats_the_steps_since_its_checkpoint(make_task):
     whole, killed = make_task('whole'), make_task('killed')
     run(whole)
