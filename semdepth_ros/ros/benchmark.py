@@ -12,7 +12,7 @@ import rclpy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float32, Header
 
-from semdepth_ros.benchmarks.measure import peak_array_mib, take_turns
+from semdepth_ros.benchmarks.measure import Timing, peak_array_mib, take_turns
 from semdepth_ros.benchmarks.report import Report, Row
 from semdepth_ros.camera import Camera
 from semdepth_ros.engines.engine import Prediction
@@ -21,6 +21,8 @@ from semdepth_ros.pipeline import FramePipeline, FrameResult, OutputSettings
 from semdepth_ros.ros.messages import image_message, message_to_rgb, points_message
 from semdepth_ros.ros.outputs import CameraOutputs
 from semdepth_ros.ros.qos import output_qos
+from semdepth_ros.ros.soak import PROFILE, play
+from semdepth_ros.ros.transport import HEIGHT, WIDTH, measure_transport
 
 _TOPICS: dict[str, Any] = {
     'depth/image_rect': Image,
@@ -33,6 +35,9 @@ _TOPICS: dict[str, Any] = {
     'scale': Float32,
 }
 _OWN_SHARE_MS = 12.0
+#: Of the clouds that are sent to another process, and of the images in the test of ages.
+_RATE = 10.0
+_CLOUD_P50_MS = 20.0
 
 
 def measure(
@@ -40,15 +45,35 @@ def measure(
     height: int = 720,
     network: tuple[int, int] = (640, 192),
     rounds: int = 51,
+    seconds: float = 20.0,
 ) -> Report:
-    """Return what a frame costs beside the network, with outputs at network and at image size.
+    """Return what a frame costs beside the network, and how old outputs are where they arrive.
 
     Args:
         width: of the camera's image.
         height: of the camera's image.
         network: width and height of the network's input.
         rounds: repetitions.
+        seconds: of clouds at 10 Hz to another process, and of images at 10 Hz through a node.
     """
+    rows = _own_share(width, height, network, rounds)
+    rows += _transport_rows(seconds)
+    rows.append(_age_row(seconds))
+    notes = (
+        f'Own share: a {width}x{height} rgb8 image, network {network[0]}x{network[1]}, without the '
+        f'network: decode, prepare, finish, and make and publish every output; all {len(_TOPICS)} '
+        'outputs are subscribed in the same process.',
+        'Floor: publish() of messages that exist, of the same types and sizes.',
+        'Cloud to another process: from before publish() to the callback; the profile is '
+        'config/fastdds.xml.',
+        'Image to depth: 640x192 images into a node with the default weights, every output '
+        'subscribed in another process, from before publish() to the callback.',
+    )
+    return Report('node', tuple(rows), notes)
+
+
+def _own_share(width: int, height: int, network: tuple[int, int], rounds: int) -> list[Row]:
+    """Return what a frame costs beside the network, with outputs at network and at image size."""
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node('semdepth_benchmark', context=context)
@@ -61,16 +86,35 @@ def measure(
         for output_size in ('network', 'image'):
             frame = _Frame(width, height, network, output_size)
             rows += _rows(node, outputs, frame, rounds)
+        return rows
     finally:
         node.destroy_node()
         context.try_shutdown()
-    notes = (
-        f'A {width}x{height} rgb8 image, network {network[0]}x{network[1]}, without the network; '
-        f'all {len(_TOPICS)} outputs are subscribed in the same process.',
-        'Floor: publish() of messages that exist, of the same types and sizes.',
-        'Own share: decode, prepare, finish, and make and publish every output.',
+
+
+def _transport_rows(seconds: float) -> list[Row]:
+    count = round(seconds * _RATE)
+    plain = measure_transport(count, _RATE, None)
+    shipped = measure_transport(count, _RATE, PROFILE)
+    name = f'{WIDTH}x{HEIGHT} cloud to another process'
+    rows = [
+        Row.timed(f'{name}, {text}: {len(ages)} of {count} arrived', Timing(tuple(ages)))
+        for text, ages in (("Fast DDS's defaults", plain), ('shipped profile', shipped))
+    ]
+    good = len(shipped) == count and Timing(tuple(shipped)).median_ms <= _CLOUD_P50_MS
+    rows[1] = rows[1].must(f'all arrive, median at most {_CLOUD_P50_MS:g} ms', good)
+    return rows
+
+
+def _age_row(seconds: float) -> Row:
+    soak, _ = play(seconds, _RATE)
+    ages = np.array(soak.ages)
+    p99 = float(np.percentile(ages, 99))
+    name = f'image to depth at {_RATE:g} Hz: {len(ages)} of {soak.sent}, p99 {1000 * p99:.0f} ms'
+    limit = 2 / _RATE
+    return Row.timed(name, Timing(tuple(soak.ages))).must(
+        f'p99 at most {1000 * limit:g} ms', p99 <= limit
     )
-    return Report('node', tuple(rows), notes)
 
 
 class _Frame:

@@ -33,7 +33,7 @@ from semdepth_ros.simulation.bag import write_street_bag
 from semdepth_ros.weights import LoadedWeights, load_or_untrained
 
 RATE = 30.0
-#: Frames of the street, played over and over with stamps that go on.
+#: Of the street, played over and over with stamps that go on.
 FRAMES = 60
 _OUT = '/depth_node/'
 _OTHERS: dict[str, Any] = {
@@ -46,7 +46,7 @@ _OTHERS: dict[str, Any] = {
 }
 _START_PATIENCE = 180.0
 #: DDS settings of a checkout; an installed package finds them through its launch file instead.
-_PROFILE = Path(__file__).resolve().parents[2] / 'config' / 'fastdds.xml'
+PROFILE = Path(__file__).resolve().parents[2] / 'config' / 'fastdds.xml'
 
 
 class SoakError(SemdepthError):
@@ -65,37 +65,63 @@ def measure(minutes: float = 60.0, weights: LoadedWeights | None = None) -> Soak
     """
     if minutes < 0.5:
         raise SoakError(f'soak: minutes is {minutes:g}, expected at least 0.5')
-    _stay_alone()
+    soak, samples = play(minutes * 60, RATE, weights)
+    warm_up = min(600.0, samples[-1].seconds / 4)
+    return judge(samples, soak.ages, soak.sent, soak.stale, soak.counts, warm_up)
+
+
+def play(
+    seconds: float, rate: float, weights: LoadedWeights | None = None
+) -> tuple[Soak, list[Usage]]:
+    """Play a street into a node of its own; return what came of it, and what the node held.
+
+    Args:
+        seconds: how long.
+        rate: images a second, 640x192.
+        weights: whose file the node loads; the default ones if None.
+
+    Raises:
+        SoakError: when the node does not start or does not last.
+    """
+    stay_alone()
     with tempfile.TemporaryDirectory(prefix='semdepth-soak-') as folder:
         bag = Path(folder) / 'street'
-        street = StreetDrive(StreetConfig(seed=7, frames=FRAMES, rate=RATE))
+        street = StreetDrive(StreetConfig(seed=7, frames=FRAMES, rate=rate))
         write_street_bag(bag, street, track(range(FRAMES), FRAMES, 'render'))
         card = (weights or load_or_untrained(None)).card
         context = rclpy.Context()
         rclpy.init(context=context)
         try:
-            soak = _Soak(Drive(bag), (card.width, card.height), context)
+            soak = Soak(Drive(bag), (card.width, card.height), rate, context)
             with _Node(Path(folder) / 'node.log', weights) as node:
-                samples = soak.run(node, minutes * 60)
+                return soak, soak.run(node, seconds)
         finally:
             context.try_shutdown()
-    warm_up = min(600.0, samples[-1].seconds / 4)
-    return judge(samples, soak.ages, soak.sent, soak.stale, soak.counts, warm_up)
 
 
-def _stay_alone() -> None:
+def stay_alone() -> None:
     """Take no part in the traffic of a robot nearby, as the demo does."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     if 'ROS_DOMAIN_ID' not in os.environ:
         os.environ['ROS_DOMAIN_ID'] = str(claim_domain())
-    if _PROFILE.exists():
-        os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(_PROFILE))
+    if PROFILE.exists():
+        os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(PROFILE))
 
 
-class _Soak:
-    """Camera and listener in one process."""
+class Soak:
+    """Camera and listener in one process.
 
-    def __init__(self, drive: Drive, network: tuple[int, int], context: rclpy.Context) -> None:
+    Attributes:
+        sent: images published.
+        stale: outputs whose stamp was not new, or not that of the image they were made of.
+        ages: seconds from an image to its depth.
+        counts: the node's own, from its diagnostics.
+    """
+
+    def __init__(
+        self, drive: Drive, network: tuple[int, int], rate: float, context: rclpy.Context
+    ) -> None:
+        self._rate = rate
         self._node = rclpy.create_node('semdepth_soak', context=context)
         self._executor = rclpy.executors.SingleThreadedExecutor(context=context)
         self._executor.add_node(self._node)
@@ -129,12 +155,12 @@ class _Soak:
         # The stamps of a camera, whose clock has nothing to do with this machine's.
         first_stamp = 10**18
         while (now := time.monotonic() - start) < seconds:
-            if now >= self.sent / RATE:
-                self._show(first_stamp + int(self.sent / RATE * 1e9))
+            if now >= self.sent / self._rate:
+                self._show(first_stamp + int(self.sent / self._rate * 1e9))
             if now >= len(samples):
                 node.check()
                 samples.append(usage(node.pid, now))
-            wait = min(start + self.sent / RATE, start + seconds) - time.monotonic()
+            wait = min(start + self.sent / self._rate, start + seconds) - time.monotonic()
             self._executor.spin_once(timeout_sec=max(0.0, wait))
         # The last frames arrive, and diagnostics that count them.
         end = time.monotonic() + 3.0

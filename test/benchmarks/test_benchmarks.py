@@ -108,13 +108,15 @@ def test_the_node_benchmark_runs_every_stage_at_both_output_sizes(monkeypatch):
     from semdepth_ros.ros import benchmark as node
 
     monkeypatch.setenv('ROS_DOMAIN_ID', str(claim_domain()))
-    report = node.measure(width=320, height=180, network=(96, 32), rounds=3)
+    report = node.measure(width=320, height=180, network=(96, 32), rounds=3, seconds=1.0)
     names = [row.name for row in report.rows]
     for size in ('network size (96x32)', 'image size (320x180)'):
         assert f'{size}: own share' in names and f'{size}: cloud' in names
     assert all(row.median_ms > 0 for row in report.rows)
     (own,) = (row for row in report.rows if row.name == 'network size (96x32): own share')
     assert own.baseline == 'bare publish()' and own.met is not None
+    assert any('cloud to another process, shipped profile: ' in name for name in names)
+    assert any(name.startswith('image to depth at 10 Hz') for name in names)
 
 
 def test_every_benchmark_has_a_module_and_a_line_of_help(capsys):
