@@ -18,6 +18,9 @@ from semdepth_ros.camera import Camera
 #: Half the thickness of the plane, in camera heights (8 cm under a camera at 1.6 m).
 TOLERANCE = 0.05
 
+#: Camera heights under a plane from which a point speaks against it.
+_FAR_BELOW = 0.5
+
 _HYPOTHESES = 256
 _SAMPLES = 4096
 
@@ -104,8 +107,10 @@ def fit_ground_plane(
     hypotheses = hypotheses[_is_ground(hypotheses, max_tilt_degrees)]
     if not len(hypotheses):
         return None
-    on_plane = np.abs(points @ hypotheses.T - 1) < tolerance
-    m = hypotheses[int(on_plane.sum(axis=0).argmax())]
+    below = points @ hypotheses.T - 1
+    # Nothing lies under the ground: a plane through the air above it pays for what it cuts off.
+    score = (np.abs(below) < tolerance).sum(axis=0) - (below > _FAR_BELOW).sum(axis=0)
+    m = hypotheses[int(score.argmax())]
     for _ in range(3):
         inliers = np.abs(points @ m - 1) < tolerance
         if inliers.sum() < 3:
