@@ -12,6 +12,7 @@ from semdepth_ros.networks.model import ModelConfig
 from semdepth_ros.networks.pose import PoseNet
 from semdepth_ros.weights import load
 from semdepth_ros.weights.assemble import assemble_model
+from semdepth_ros.weights.default import named_weights
 from semdepth_training.config import TrainConfig
 from semdepth_training.metric_start import start_metric
 from semdepth_training.objective import Objective
@@ -58,7 +59,7 @@ def build_objective(
         source = config.pretrained.encoder
         model.depth.load_imagenet(None if source == 'package' else source)
     if config.pretrained.weights:
-        given = load(config.pretrained.weights)
+        given = load(named_weights(config.pretrained.weights))
         if given.card.model != model_config:
             raise BuildError(
                 f'pretrained.weights {config.pretrained.weights} holds {given.card.model.depth} '

@@ -104,7 +104,8 @@ class PretrainedConfig:
         semantic: weights of the semantic network: an ESPNetv2 checkpoint, a state dict, a folder or
             name of transformers, or 'shipped' for the one in the default weights. Without them
             guidance has nothing to say.
-        weights: weights file of this package with the same networks, to go on from; empty for none.
+        weights: weights file of this package with the same networks, to go on from; 'shipped' is
+            the default one, empty none.
     """
 
     encoder: str = ''

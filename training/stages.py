@@ -81,6 +81,10 @@ class Stages:
         resume: go on where an earlier run in the same folder stopped.
         stop: once set, the run saves and raises KeyboardInterrupt.
         say: takes a line for the user; called in the first process alone.
+
+    Attributes:
+        results: every stage that was trained so far.
+        judgement: what was dropped between the stages; None before, and with one stage alone.
     """
 
     def __init__(
@@ -96,27 +100,30 @@ class Stages:
         self._fabric, self._config, self._data = fabric, config, data
         self._output, self._resume, self._stop = output, resume, stop
         self._say = say if fabric.global_rank == 0 else lambda line: None
+        self.results: list[StageResult] = []
+        self.judgement: Judgement | None = None
 
-    def run(self) -> tuple[list[StageResult], Judgement | None]:
-        """Return every stage that was trained, and what was dropped between them.
+    def run(self) -> None:
+        """Train every stage.
 
         Raises:
             TrainingError: when a loss is not a number or diverges.
-            ResamplingError: when stage one is too immature to say which frames to drop.
+            ResamplingError: when stage one is too immature to say which frames to drop; `results`
+                and `judgement` then hold it and what it would have dropped.
         """
         two = self._config.stage_two
-        first = self._train('stage_one', self._data.training, self._config.optimizer.epochs, None)
+        training = self._data.training
+        first = self._train('stage_one', training, self._config.optimizer.epochs, None)
         if not two.enabled:
-            return [first], None
-        judgement = self._judge(first)
+            return
+        self.judgement = self._judge(first)
+        check_maturity(self.judgement, two.resampling)
         epochs = two.epochs or self._config.optimizer.epochs
         start = first if two.start == 'finetune' else None
-        kept = self._data.training.subset(~judgement.dropped_N)
-        results = [first, self._train('stage_two', kept, epochs, start)]
+        self._train('stage_two', training.subset(~self.judgement.dropped_N), epochs, start)
         if two.control_random:
-            at_random = self._data.training.subset(~control(judgement, self._config.seed))
-            results.append(self._train('stage_two_random', at_random, epochs, start))
-        return results, judgement
+            dropped = control(self.judgement, self._config.seed)
+            self._train('stage_two_random', training.subset(~dropped), epochs, start)
 
     def _train(
         self, name: str, training: Triplets, epochs: int, start: StageResult | None
@@ -143,7 +150,9 @@ class Stages:
         progress = train(self._fabric, module, task, self._resume, self._stop)
         checkpoints.load_networks(task.best, module)
         module.eval()
-        return StageResult(name, task.folder, module, model_config, progress, len(training))
+        result = StageResult(name, task.folder, module, model_config, progress, len(training))
+        self.results.append(result)
+        return result
 
     def _judge(self, first: StageResult) -> Judgement:
         config, data = self._config.stage_two.resampling, self._data
@@ -161,7 +170,6 @@ class Stages:
                 self._config.seed,
                 self._fabric.device,
             )
-        check_maturity(judgement, config)
         return judgement
 
     def _fingerprint(self, name: str, training: Triplets) -> str:

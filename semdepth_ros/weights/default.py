@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from semdepth_ros.networks.model import GuidanceConfig
-from semdepth_ros.weights.assemble import assemble_model
+from semdepth_ros.weights.assemble import SHIPPED, assemble_model
 from semdepth_ros.weights.card import WeightsCard, WeightsError
 from semdepth_ros.weights.files import LoadedWeights, load
 
@@ -30,6 +30,22 @@ def default_weights() -> Path | None:
         names = ', '.join(path.name for path in found)
         raise WeightsError(f'default weights: {names} lie in {found[0].parent}, expected one file')
     return found[0] if found else None
+
+
+def named_weights(name: str) -> Path:
+    """Return the path of a weights file by what a user calls it: a path, or 'shipped'.
+
+    Raises:
+        WeightsError: when nothing is shipped.
+    """
+    if name != SHIPPED:
+        return Path(name)
+    shipped = default_weights()
+    if shipped is None:
+        raise WeightsError(
+            f"weights {name!r}: this installation ships none, expected a file's path"
+        )
+    return shipped
 
 
 def untrained_model(seed: int = 0) -> LoadedWeights:

@@ -37,6 +37,16 @@ def arguments(write_bag, tmp_path):
     return make
 
 
+def test_an_immature_stage_one_is_an_error_that_leaves_its_weights(arguments, tmp_path, capsys):
+    rule = ['max_below_ground', '-1', 'max_dropped_share', '0']
+    rule[::2] = [f'--stage_two.resampling.{name}' for name in rule[::2]]
+    assert main(['train', *arguments('out', '--optimizer.epochs', '1', *rule)]) == 2
+    assert 'stage one is not mature' in capsys.readouterr().err
+    out = tmp_path / 'out'
+    assert weights.load(out / 'weights.safetensors').card.provenance['stage'] == 'stage_one'
+    assert (out / 'report.html').exists() and not (out / 'stage_two').exists()
+
+
 @pytest.fixture
 def reference(arguments, tmp_path):
     assert main(['train', *arguments('reference', *ONE_STAGE)]) == 0

@@ -2,8 +2,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from semdepth_ros.weights.default import load_or_untrained
+from semdepth_training.build import build_objective
 from semdepth_training.config import ConfigError, TrainConfig, make_parser, parse
 
 FOLDER = Path(__file__).parents[2] / 'config' / 'train'
@@ -105,3 +108,12 @@ def test_help_describes_every_key():
     for words in ('edge-aware smoothness', 'frames between the images of a triplet',
                   'pixels under the ground plane', 'largest norm of the gradient'):  # fmt: skip
         assert words in text
+
+
+def test_fine_tuning_goes_on_from_the_shipped_weights():
+    config = parsed('--config', str(FOLDER / 'finetune.yaml'))
+    objective, model = build_objective(config, 185.6, 1.0)
+    shipped = load_or_untrained(None)
+    assert model == shipped.card.model
+    for name, value in shipped.model.state_dict().items():
+        assert torch.equal(objective.model.state_dict()[name], value), name

@@ -15,6 +15,7 @@ from semdepth_ros.bags.drive import Drive, Topics, open_drives
 from semdepth_ros.errors import SemdepthError
 from semdepth_ros.files import write_atomically
 from semdepth_ros.weights import read_card
+from semdepth_ros.weights.default import named_weights
 from semdepth_training.config import TrainConfig, parse
 from semdepth_training.device import launch
 from semdepth_training.frame_cache import PreparedDrive, content_hash
@@ -25,6 +26,7 @@ from semdepth_training.outcome import (
     write_report,
     write_weights,
 )
+from semdepth_training.resampling import ResamplingError
 from semdepth_training.stage_evaluation import drop_agreement, evaluate_stage
 from semdepth_training.stages import Data, Stages
 from semdepth_training.triplets import select_triplets, split
@@ -54,7 +56,13 @@ def main(argv: Sequence[str]) -> int:
         stages = Stages(
             fabric, config, data, output, arguments.resume, stop, lambda line: _say(fabric, line)
         )
-        results, judgement = stages.run()
+        immature = None
+        try:
+            stages.run()
+        except ResamplingError as error:
+            # What stage one has learned is the user's all the same.
+            immature = error
+        results, judgement = stages.results, stages.judgement
     if fabric.global_rank == 0:
         device = fabric.device
         evaluations = {}
@@ -83,6 +91,8 @@ def main(argv: Sequence[str]) -> int:
         )
         _say(fabric, f'weights: {weights}; report: {output / "report.html"}')
     fabric.barrier()
+    if immature is not None:
+        raise immature
     return 0
 
 
@@ -130,7 +140,7 @@ def prepare_data(
     focal_length = training.focal_length()
     if config.pretrained.weights:
         # What the given network says of depth belongs to the camera that it has learned from.
-        focal_length = read_card(Path(config.pretrained.weights)).focal_length
+        focal_length = read_card(named_weights(config.pretrained.weights)).focal_length
     _, distance = training.known_distances()
     hashes_of = [drive.sha256 for drive in prepared]
     return Data(training, validation, focal_length, distance, hashes_of), notes
