@@ -51,8 +51,8 @@ class ResamplingConfig:
     """
 
     max_below_ground: float = 10.0
-    margin: float = 0.5
-    reach: float = 30.0
+    margin: float = 1.0
+    reach: float = 15.0
     max_dropped_share: float = 0.3
 
     def limit(self, camera: Camera) -> float:
