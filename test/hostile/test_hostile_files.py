@@ -208,3 +208,13 @@ def test_any_metadata_leaves_a_readable_bag(tmp_path, street_bag, text):
         assert '\n' not in str(error)
         return
     assert sum(topic.count for topic in bag.topics.values()) > 0
+
+
+@given(name=st.text())
+def test_an_error_is_one_printable_line_whatever_it_quotes(name):
+    """Guard: `SemdepthError.__str__` (errors.py): terminals obey what a topic's name may hold."""
+    assert str(BagError(f'bag has no topic {name}')).isprintable()
+
+
+def test_an_error_keeps_the_letters_of_every_language():
+    assert str(BagError('bag straße/\u30ab\u30e1\u30e9\x1b[2J')) == 'bag straße/カメラ\\x1b[2J'
