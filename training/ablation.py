@@ -34,7 +34,7 @@ STAGES = {
     'stage_two': 'two',
     'stage_two_random': 'two, dropped at random',
 }
-#: Column -> where it stands in the JSON of `semdepth evaluate`.
+#: What `figures` makes of the JSON of `semdepth evaluate`, in the order of the table.
 COLUMNS = ('pixels', 'classes', 'vehicles', 'infinite depth', 'boundary F1')
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from semdepth_ros.bags.errors import BagError
 from semdepth_training.evaluation.drives import evaluation_frame
 from semdepth_training.evaluation.evaluator import Evaluator
 from semdepth_training.evaluation.frames import RawDepth
@@ -59,7 +60,11 @@ def evaluate_triplets(
     for index in indices:
         part, center = triplets.locate(index)
         _, (depth,) = predict_depth(objective, triplets, [index], device)
-        frame = evaluation_frame(part.drive.drive, truths[part.drive], center)
+        try:
+            frame = evaluation_frame(part.drive.drive, truths[part.drive], center)
+        except BagError:
+            # A truth that cannot be read must not cost the weights of a training that is over.
+            continue
         if frame is not None:
             inner = depth[part.drive.fit.inner]
             evaluator.add(frame, RawDepth(inner, None, part.drive.fit.window))

@@ -5,8 +5,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from semdepth_ros.errors import SemdepthError
 from semdepth_training.augmentation import AugmentationConfig
 from semdepth_training.triplets import Triplets
+
+
+class TaskError(SemdepthError):
+    """A stage that cannot be trained as asked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +38,13 @@ class OptimizerConfig:
     halve_every: int = 40
     clip_norm: float = 10.0
     divergence: float = 4.0
+
+    def __post_init__(self) -> None:
+        for name, least in (('epochs', 1), ('epoch_steps', 0), ('batch', 1), ('halve_every', 1)):
+            if getattr(self, name) < least:
+                raise TaskError(
+                    f'optimizer.{name} is {getattr(self, name)}, expected at least {least}'
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,6 +95,8 @@ def _own_share(width: int, height: int, network: tuple[int, int], rounds: int) -
 def _transport_rows(seconds: float) -> list[Row]:
     count = round(seconds * _RATE)
     plain = measure_transport(count, _RATE, None)
+    if not PROFILE.exists():
+        raise SemdepthError(f'benchmark node: profile {PROFILE} is missing, expected a checkout')
     shipped = measure_transport(count, _RATE, PROFILE)
     name = f'{WIDTH}x{HEIGHT} cloud to another process'
     rows = [

@@ -23,6 +23,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_harness import header, image_array, info
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -348,3 +349,19 @@ def test_parameters_set_under_load_apply_to_whole_frames(stage):
         expected = shapes.get(stamp_of(message.header))
         assert expected in (None, (message.width, message.height))
     assert bench.set(stride=1)[0]
+
+
+def test_a_late_listener_hears_no_frame_of_the_past(stage):
+    """Guard: `output_qos` (qos.py) is volatile: nobody is told an old frame again.
+
+    The listener asks for what was sent before it came, which a latched publisher would send.
+    """
+    bench = stage.bench
+    heard = []
+    bench.spin(0.3)
+    newest = max(stage.stamps())
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    late = bench.node.create_subscription(Image, DEPTH, heard.append, latched)
+    bench.spin(2.0)
+    assert not [m for m in heard if stamp_of(m.header) <= newest]
+    bench.node.destroy_subscription(late)

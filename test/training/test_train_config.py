@@ -67,6 +67,8 @@ def test_an_unknown_option_is_named_with_the_nearest():
     ('arguments', 'message'),
     [
         (['--optimizer.epochs', 'seven'], r'optimizer\.epochs'),
+        (['--optimizer.epoch_steps', '-1'], r'optimizer\.epoch_steps is -1, expected at least 0'),
+        (['--optimizer.batch', '0'], r'optimizer\.batch is 0, expected at least 1'),
         (['--data.width', '100'], r'data\.width is 100, expected a multiple of 32'),
         (['--device.precision', 'int8'], r"device\.precision is 'int8'"),
         (['--stage_two.start', 'middle'], r'scratch or finetune'),
