@@ -1,8 +1,8 @@
 """`python -m semdepth_training.ablation`: what guidance and stage two change (docs/ablation.md).
 
 Trains {unguided, guided, guided with its kernel fixed to 1} with several seeds, each in two stages
-and with a control that drops as many frames at random, on the same bags with the same budget, and
-scores every stage on groups of bags that none has seen. A run that was interrupted goes on.
+on the same bags with the same budget, and scores every stage on groups of bags that none has seen.
+`--control` adds a stage two that drops as many frames at random. A run that was interrupted goes on.
 """
 
 from __future__ import annotations
@@ -29,11 +29,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     'fixed kernel': ('--model.guidance.fixed_kernel', 'true'),
     'guided': (),
 }
-STAGES = {
-    'stage_one': 'one',
-    'stage_two': 'two',
-    'stage_two_random': 'two, dropped at random',
-}
+RANDOM = 'stage_two_random'
+STAGES = {'stage_one': 'one', 'stage_two': 'two', RANDOM: 'two, dropped at random'}
 #: What `figures` makes of the JSON of `semdepth evaluate`, in the order of the table.
 COLUMNS = ('pixels', 'classes', 'vehicles', 'infinite depth', 'boundary F1')
 
@@ -53,22 +50,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument(
+        '--frames',
+        nargs=2,
+        action='append',
+        default=[],
+        metavar=('NAME', 'FIRST:LAST'),
+        help='score a group on these frames of its bags alone',
+    )
+    parser.add_argument('--control', action='store_true', help='train the random control as well')
     parser.add_argument('--jobs', type=int, default=1, help='trainings at a time')
     parser.add_argument('--output', type=Path, required=True)
     arguments = parser.parse_args(argv)
     groups = {name: bags for name, *bags in arguments.test}
+    frames = dict(arguments.frames)
+    if unknown := frames.keys() - groups.keys():
+        parser.error(f'--frames: no group of --test is named {", ".join(sorted(unknown))}')
+    stages = [name for name in STAGES if arguments.control or name != RANDOM]
 
     def run(seed: int, variant: str) -> list[dict[str, Any]]:
         folder = arguments.output / f'{variant.replace(" ", "_")}_{seed}'
-        _train(folder, arguments.config, arguments.bags, seed, VARIANTS[variant])
+        overrides = (*VARIANTS[variant], '--stage_two.control_random', str(arguments.control))
+        _train(folder, arguments.config, arguments.bags, seed, overrides)
         return [
             {
                 'variant': variant,
                 'seed': seed,
                 'stage': stage,
-                **_score(folder / stage, group, bags),
+                **_score(folder / stage, group, bags, frames.get(group)),
             }
-            for stage in STAGES
+            for stage in stages
             for group, bags in groups.items()
         ]
 
@@ -91,16 +102,16 @@ def _train(
     if (folder / 'weights.safetensors').exists():
         return
     command = ['train', '--config', str(config), '--bags', *bags, '--output', str(folder)]
-    command += ['--seed', str(seed), '--stage_two.enabled', 'true']
-    command += ['--stage_two.control_random', 'true', '--resume', *overrides]
+    command += ['--seed', str(seed), '--stage_two.enabled', 'true', '--resume', *overrides]
     _semdepth(command)
 
 
-def _score(stage: Path, group: str, bags: Sequence[str]) -> dict[str, Any]:
+def _score(stage: Path, group: str, bags: Sequence[str], frames: str | None) -> dict[str, Any]:
     """Return the figures of a stage on a group of bags, from disk where they are there."""
     file = stage / f'{group}.json'
     if not file.exists():
         command = ['evaluate', '--weights', str(stage / 'weights.safetensors'), '--bags', *bags]
+        command += ['--frames', frames] if frames else []
         _semdepth([*command, '--engine', 'torch', '--precision', 'float32', '--json', str(file)])
     return {'group': group, **figures(json.loads(file.read_text()))}
 

@@ -100,7 +100,8 @@ def quantize(graph: bytes, images: Sequence[np.ndarray], batch: int = 1) -> byte
     model = nncf.quantize(
         folded,
         data,
-        preset=nncf.QuantizationPreset.MIXED,
+        # Zero points must be 0: TensorRT refuses others, and OpenVINO runs them in float32.
+        preset=nncf.QuantizationPreset.PERFORMANCE,
         subset_size=len(batches),
     )
     return model.SerializeToString()

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from semdepth_ros.classes import CLASS_NAMES
+from semdepth_ros.engines.tensorrt_build import build_plan
 from semdepth_ros.export.onnx_export import INPUT, OUTPUTS, cpu_session, sample_images, to_onnx
 from semdepth_ros.export.quantize import class_costs, costs_table, quantize
 
@@ -23,7 +24,7 @@ class Small(nn.Module):
 
     def forward(self, image_BHW3):
         image = image_BHW3.to(torch.float32).permute(0, 3, 1, 2) / 255
-        features = self.second(torch.relu(self.first(image)))
+        features = self.second(torch.nn.functional.elu(self.first(image)))
         value = features[:, :1] + features[:, 1:2] * torch.exp(features[:, 2:3])
         label = features[:, 1:].max(1)[1].to(torch.float32).to(torch.uint8)
         return (
@@ -50,6 +51,28 @@ def test_an_eight_bit_graph_computes_nearly_the_same_in_integers(graphs):
     assert [array.dtype for array in small] == [np.float32, np.uint8, np.uint8]
     kinds = [node.op_type for node in onnx.load_from_string(quantized).graph.node]
     assert kinds.count('QuantizeLinear') >= 2
+
+
+def test_every_convolution_runs_in_eight_bits_in_openvino(graphs):
+    """ELU's outputs have a negative side: quantised with a zero point they ran in float32."""
+    openvino = pytest.importorskip('openvino')
+    core = openvino.Core()
+    precision = {openvino.properties.hint.inference_precision(): openvino.Type.f32}
+    compiled = core.compile_model(core.read_model(graphs[1]), 'CPU', precision)
+    operations = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    kinds = [
+        entry['primitiveType'].astype(str)
+        for entry in operations
+        if entry['layerType'].astype(str) == 'Convolution'
+    ]
+    assert len(kinds) == 2
+    assert all(kind.lower().endswith('i8') for kind in kinds), kinds
+
+
+def test_tensorrt_builds_an_eight_bit_graph(graphs):
+    """By TensorRT-RTX, which refuses zero points as TensorRT does."""
+    trt = pytest.importorskip('tensorrt_rtx')
+    assert build_plan(graphs[1], trt, lambda line: None)
 
 
 def test_the_cost_is_told_for_every_class_that_occurs_and_for_all_pixels(graphs):

@@ -78,12 +78,23 @@ def test_an_ablation_trains_scores_and_goes_on_where_it_was(street_bag, tmp_path
     output = tmp_path / 'out'
     command = ['--config', str(config), '--bags', str(street_bag), '--output', str(output)]
     command += ['--test', 'streets', str(street_bag), '--seeds', '0', '--variants', 'unguided']
-    assert ablation.main(command) == 0
+    command += ['--frames', 'streets', '0:2']
+    assert ablation.main([*command, '--control']) == 0
     table = (output / 'table.md').read_text()
     assert '| unguided | two, dropped at random | 1 |' in table
     first = json.loads((output / 'rows.json').read_text())
     assert {found['stage'] for found in first} == set(ablation.STAGES)
+    scored = json.loads((output / 'unguided_0' / 'stage_two' / 'streets.json').read_text())
+    assert scored['frames'] == 2
     capfd.readouterr()
     assert ablation.main(command) == 0
     assert 'stage_one' not in capfd.readouterr().err
-    assert json.loads((output / 'rows.json').read_text()) == first
+    without_control = [row for row in first if row['stage'] != ablation.RANDOM]
+    assert json.loads((output / 'rows.json').read_text()) == without_control
+
+
+def test_frames_of_a_group_that_is_none_are_refused(capsys):
+    command = ['--config', 'c', '--bags', 'b', '--output', 'o', '--test', 'streets', 'bag']
+    with pytest.raises(SystemExit):
+        ablation.main([*command, '--frames', 'kitti', '0:2'])
+    assert 'no group of --test is named kitti' in capsys.readouterr().err

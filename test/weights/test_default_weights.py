@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from semdepth_ros.networks.model import ImageToPrediction
+from semdepth_ros.simulation import StreetConfig, StreetDrive, default_camera
 from semdepth_ros.weights import default_weights, load, load_or_untrained, save, untrained_model
 
 
@@ -36,3 +38,28 @@ def test_without_a_name_the_packaged_file_runs_or_an_untrained_model():
     loaded = load_or_untrained(None)
     assert loaded.path == packaged
     assert loaded.card.trained == (packaged is not None)
+
+
+def test_guidance_is_alive_in_the_trained_network():
+    """Depth follows the semantic features: other features at a place, other depth there."""
+    if default_weights() is None:
+        pytest.skip('no default weights: semdepth_ros/weights has no *.safetensors')
+    loaded = load_or_untrained(None)
+    model, card = loaded.model.eval(), loaded.card
+    assert model.guidance is not None and model.semantic is not None
+    camera = default_camera(card.width, card.height)
+    frame = StreetDrive(StreetConfig(seed=1, frames=20, camera=camera)).frame(10)
+    image = torch.from_numpy(frame.image).permute(2, 0, 1)[None] / 255
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        features = model.semantic(image).features
+        shuffled = {
+            stride: feature.flatten(2)[
+                ..., torch.randperm(feature[0, 0].numel(), generator=generator)
+            ].view_as(feature)
+            for stride, feature in features.items()
+        }
+        right, wrong = (
+            model.depth(image, model.guidance.bind(given))[0] for given in (features, shuffled)
+        )
+    assert ((right - wrong).abs() / right).mean() > 0.02
