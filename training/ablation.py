@@ -2,7 +2,7 @@
 
 Trains {unguided, guided, guided with its kernel fixed to 1} with several seeds, each in two stages
 on the same bags with the same budget, and scores every stage on groups of bags that none has seen.
-`--control` adds a stage two that drops as many frames at random. A run that was interrupted goes on.
+`--control` adds a stage two that drops as many frames at random. An interrupted run goes on.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 
 import torch
 from lightning.fabric import Fabric
@@ -25,12 +26,15 @@ class DeviceConfig:
         precision: '32-true' or 'bf16-mixed'; geometry and losses are float32 in any case.
         channels_last: whether convolutions on CUDA work on channels-last memory.
         threads: CPU threads of torch for each process; 0 leaves torch's choice.
+        compile_losses: compile geometry and losses, which takes a minute and a C++ compiler at the
+            start and makes every step on CPU shorter, by a sixth for the default network.
     """
 
     accelerator: str = 'auto'
     precision: str = '32-true'
     channels_last: bool = True
     threads: int = 0
+    compile_losses: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -48,12 +52,18 @@ def launch(config: DeviceConfig) -> Fabric:
     """Return Fabric for this process: alone, or one of those that `torchrun` started.
 
     Raises:
-        DeviceError: when CUDA is asked for and not there.
+        DeviceError: when CUDA, or a compiler, is asked for and not there.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.accelerator == 'cuda' and not torch.cuda.is_available():
         raise DeviceError('device.accelerator is cuda, but torch finds no CUDA device')
+    if config.compile_losses and not any(
+        map(shutil.which, (os.environ.get('CXX', 'g++'), 'clang++'))
+    ):
+        raise DeviceError(
+            'device.compile_losses is true, but there is no C++ compiler (CXX, g++, clang++)'
+        )
     uses_cuda = config.accelerator != 'cpu' and torch.cuda.is_available()
     world = int(os.environ.get('WORLD_SIZE', '1'))
     local = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))

@@ -149,6 +149,10 @@ class Objective(nn.Module):
         with torch.autocast(view.images_BN3HW.device.type, enabled=False):
             return self._losses(view, batch)
 
+    def compile_losses(self) -> None:
+        """Let torch compile geometry and losses at their first use; the values stay the same."""
+        self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
+
     def _losses(self, view: View, batch: Batch) -> dict[str, Tensor]:
         config = self.config
         target = view.images_BN3HW[:, 0]

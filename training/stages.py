@@ -133,6 +133,8 @@ class Stages:
         )
         if start is not None:
             objective.load_state_dict(start.objective.state_dict())
+        if self._config.device.compile_losses:
+            objective.compile_losses()
         module = prepare_module(self._fabric, objective, self._config.device)
         assert isinstance(module, Objective)
         task = Task(

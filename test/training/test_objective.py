@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -118,6 +120,25 @@ def test_the_loss_is_the_papers_sum(slide):
     assert values['velocity'].item() == pytest.approx(0.3, abs=1e-6)
     expected = values['photometric'] + 0.001 * values['smoothness'] + 0.05 * values['velocity']
     assert values['loss'].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.skipif(shutil.which('g++') is None, reason='there is no C++ compiler')
+def test_compiled_losses_and_their_gradients_are_the_same(slide):
+    class OneScale(Wall):
+        def forward(self, image):
+            return type('Output', (), {'inv_depths': super().forward(image).inv_depths[:1]})
+
+    found = []
+    for compiled in (False, True):
+        objective = Objective(OneScale(4.0), Sideways(0.4), LossConfig(), 40.0)
+        if compiled:
+            objective.compile_losses()
+        values = objective(wall_batch(slide), plain())
+        values['loss'].backward()
+        gradients = [parameter.grad for parameter in objective.parameters()]
+        found.append([*values.values(), *gradients])
+    for eager, compiled in zip(*found):
+        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-6)
 
 
 def test_velocity_moves_the_pose_towards_metres(slide):
