@@ -1,8 +1,9 @@
-"""`semdepth weights`: show weights files, import PackNet checkpoints, assemble a model."""
+"""`semdepth weights`: show, annotate, import (PackNet checkpoints) and assemble weights files."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,20 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument('file', type=Path)
     show.add_argument('--json', action='store_true', help='print the card as it stands in the file')
     show.set_defaults(run=_show)
+
+    annotate = actions.add_parser(
+        'annotate',
+        help='write a copy with more on its card, and half as large if asked',
+        description='Write a copy of a weights file with more on its card: its licence, notes of '
+        'where it comes from, measured figures. A NAME that is there already gets the new value.',
+    )
+    annotate.add_argument('file', type=Path)
+    annotate.add_argument('--output', required=True, type=Path, metavar='FILE.safetensors')
+    annotate.add_argument('--licence', help='of the weights, with what follows from their data')
+    for flag, text in (('--note', 'of the provenance'), ('--metric', 'a measured figure')):
+        annotate.add_argument(flag, action='append', default=[], metavar='NAME=VALUE', help=text)
+    annotate.add_argument('--half', action='store_true', help='store weights in float16')
+    annotate.set_defaults(run=_annotate)
 
     ckpt = actions.add_parser(
         'import',
@@ -119,6 +134,41 @@ def _show(arguments: argparse.Namespace) -> int:
     for name, value in lines.items():
         print(f'{name:<{width}}  {value}')
     return 0
+
+
+def _annotate(arguments: argparse.Namespace) -> int:
+    from semdepth_ros.weights import load, save
+
+    loaded = load(arguments.file)
+    card = loaded.card
+    notes = dict(_pair(text, '--note') for text in arguments.note)
+    figures = dict(_pair(text, '--metric') for text in arguments.metric)
+    card = dataclasses.replace(
+        card,
+        licence=card.licence if arguments.licence is None else arguments.licence,
+        provenance={**card.provenance, **notes},
+        metrics={**card.metrics, **{name: _number(name, text) for name, text in figures.items()}},
+    )
+    save(arguments.output, loaded.model, card, loaded.pose, half=arguments.half)
+    return 0
+
+
+def _pair(text: str, flag: str) -> tuple[str, str]:
+    from semdepth_ros.weights import WeightsError
+
+    name, equals, value = text.partition('=')
+    if not (name and equals and value):
+        raise WeightsError(f'{flag} is {text!r}, expected NAME=VALUE')
+    return name, value
+
+
+def _number(name: str, text: str) -> float:
+    from semdepth_ros.weights import WeightsError
+
+    try:
+        return float(text)
+    except ValueError:
+        raise WeightsError(f'--metric {name} is {text!r}, expected a number') from None
 
 
 def _text(options: object) -> str:

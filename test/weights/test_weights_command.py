@@ -58,6 +58,38 @@ def test_show_prints_what_a_user_asks(assembled, capsys):
     assert json.loads(capsys.readouterr().out)['model']['depth'] == 'resnet18'
 
 
+def test_annotate_keeps_the_weights_and_adds_to_the_card(assembled, tmp_path):
+    path = tmp_path / 'noted.safetensors'
+    command = ['weights', 'annotate', str(assembled), '--output', str(path), '--half']
+    command += ['--licence', 'mine alone', '--note', 'commit=abc=1', '--metric', 'abs_rel=0.125']
+    assert cli.main(command) == 0
+    before, after = load(assembled), load(path)
+    assert after.card.licence == 'mine alone'
+    assert after.card.provenance == {**before.card.provenance, 'commit': 'abc=1'}
+    assert after.card.metrics == {'abs_rel': 0.125}
+    assert after.card.model == before.card.model
+    assert path.stat().st_size < 0.6 * assembled.stat().st_size
+    for name, value in before.model.state_dict().items():
+        assert torch.allclose(after.model.state_dict()[name], value, rtol=1e-3, atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        (['--note', 'commit'], "--note is 'commit', expected NAME=VALUE"),
+        (['--metric', 'abs_rel=low'], "--metric abs_rel is 'low', expected a number"),
+        (['--metric', 'abs_rel=nan'], 'abs_rel'),
+    ],
+)
+def test_annotate_refuses_what_is_no_note_or_figure(option, said, assembled, tmp_path, capsys):
+    path = tmp_path / 'noted.safetensors'
+    command = ['weights', 'annotate', str(assembled), '--output', str(path), *option]
+    assert cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count('\n') == 1
+    assert not path.exists()
+
+
 def test_an_official_checkpoint_is_imported_and_can_be_guided(tmp_path, espnetv2, capsys):
     with torch.device('meta'):
         depth, pose = build_depth_network('packnet_slim'), PoseNet()

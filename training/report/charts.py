@@ -46,12 +46,14 @@ def line_chart(title: str, curves: Sequence[Curve]) -> str:
     return _svg(figure)
 
 
-def bar_chart(title: str, names: Sequence[str], values: Sequence[float], x_label: str) -> str:
+def bar_chart(
+    title: str, names: Sequence[str], values: Sequence[float], x_label: str, digits: int = 3
+) -> str:
     """Return a horizontal bar chart as an `<svg>` element, the first name on top."""
     figure = Figure(figsize=(6.4, 0.8 + 0.26 * len(names)), layout='constrained')
     axes = figure.add_subplot()
     bars = axes.barh(names, values, height=0.65)
-    axes.bar_label(bars, fmt='%.3f', padding=3, fontsize=8)
+    axes.bar_label(bars, fmt=f'%.{digits}f', padding=3, fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_title(title, loc='left', fontsize=10)

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The default weights, from recordings to file (docs/training/README.md): some hours on two cores.
+#   training/default_weights.sh RECORDINGS TEACHERS WORK
+# RECORDINGS holds the bags kitti_raw_0095, kitti_odom_03 and kitti_sfnd (validation alone), TEACHERS
+# the two Cityscapes networks. What WORK has already is not made again; trainings go on.
+set -euo pipefail
+recordings=$(realpath "$1") teachers=$(realpath "$2") config=$(realpath "$(dirname "$0")/../config/train")
+mkdir -p "$3/bags" && cd "$3"
+
+street() {  # SEED OPTION...
+    [ -d "bags/street_$1" ] || semdepth simulate --output "bags/street_$1" --seed "$@"
+}
+for seed in $(seq 1 4); do street "$seed" --frames 100; done
+for seed in $(seq 1000 1023); do
+    street "$seed" --frames 50 --convoy "$([ $((seed % 4)) = 3 ] && echo 0.5 || echo 0)"
+done
+for seed in $(seq 100 111) 200 206 217 222 225 232 238 241 243 245 247 262; do
+    street "$seed" --frames 32 --size 448x128 --traffic 0.8
+done
+for seed in $(seq 120 125); do
+    street "$seed" --frames 32 --size 448x128 --traffic 0.5 --convoy 1 --convoy-cars 3
+done
+
+[ -e runs/semantic/semantic.safetensors ] || semdepth distill \
+    --bags "$recordings"/kitti_raw_0095 "$recordings"/kitti_odom_03 --validation-bag "$recordings/kitti_sfnd" \
+    --espnetv2 "$teachers/espnetv2_s_2.0_city_1024x512.pth" \
+    --tflite "$teachers/deeplab_mobilenet_edgetpu_slim_cityscapes_quant.tflite" --output runs/semantic --steps 900
+
+for half in default default_320; do
+    OMP_NUM_THREADS=1 torchrun --nproc_per_node=2 -m semdepth_ros.cli train --config "$config/$half.yaml" \
+        --bags "$recordings"/kitti_raw_0095 "$recordings"/kitti_odom_03 bags/street_* --output "runs/$half" --resume
+done
