@@ -8,7 +8,7 @@ from semdepth_ros.networks.model import ModelConfig, build_model
 from semdepth_ros.networks.pose import PoseNet
 from semdepth_training import losses
 from semdepth_training.augmentation import AugmentationConfig, draw
-from semdepth_training.objective import Batch, LossConfig, Objective
+from semdepth_training.objective import Batch, LossConfig, Objective, View
 
 HEIGHT, WIDTH = 32, 64
 
@@ -124,21 +124,24 @@ def test_the_loss_is_the_papers_sum(slide):
 
 @pytest.mark.skipif(shutil.which('g++') is None, reason='there is no C++ compiler')
 def test_compiled_losses_and_their_gradients_are_the_same(slide):
-    class OneScale(Wall):
-        def forward(self, image):
-            return type('Output', (), {'inv_depths': super().forward(image).inv_depths[:1]})
-
+    """Of random depth: where errors are equal, each form may choose another one to follow."""
+    batch = wall_batch(slide)
     found = []
     for compiled in (False, True):
-        objective = Objective(OneScale(4.0), Sideways(0.4), LossConfig(), 40.0)
+        objective = Objective(Wall(4.0), Sideways(0.5), LossConfig(), 40.0)
         if compiled:
             objective.compile_losses()
-        values = objective(wall_batch(slide), plain())
+        torch.manual_seed(0)
+        inv_depth = (0.1 + 0.2 * torch.rand(1, 1, HEIGHT, WIDTH)).requires_grad_()
+        poses = (0.05 * torch.randn(1, 2, 6)).requires_grad_()
+        view = View(objective.clean_images(batch), (inv_depth,), poses)
+        values = objective.losses(view, batch)
         values['loss'].backward()
-        gradients = [parameter.grad for parameter in objective.parameters()]
-        found.append([*values.values(), *gradients])
+        assert inv_depth.grad.abs().max() > 0 and poses.grad.abs().max() > 0
+        found.append([*values.values(), inv_depth.grad, poses.grad])
     for eager, compiled in zip(*found):
-        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-6)
+        scale = eager.abs().max().item()
+        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-4 * scale)
 
 
 def test_velocity_moves_the_pose_towards_metres(slide):
