@@ -4,6 +4,7 @@
 # RECORDINGS holds the bags kitti_raw_0095, kitti_odom_03 and kitti_sfnd (validation alone), TEACHERS
 # the two Cityscapes networks. What WORK has already is not made again; trainings go on.
 set -euo pipefail
+: "${3:?expected RECORDINGS TEACHERS WORK}"
 recordings=$(realpath "$1") teachers=$(realpath "$2") config=$(realpath "$(dirname "$0")/../config/train")
 mkdir -p "$3/bags" && cd "$3"
 
