@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semdepth_training import losses
-from semdepth_training.augmentation import Augmentation, jitter, mirror
+from semdepth_training.augmentation import Augmentation, jitter, mirror, zoom
 from semdepth_training.losses import Moments
-from semdepth_training.pose_geometry import pose_matrix
+from semdepth_training.pose_geometry import pose_matrix, through_lens
 from semdepth_training.view_synthesis import synthesise
 
 
@@ -64,13 +64,15 @@ class View:
     """What the networks say about a batch, for losses and pictures.
 
     Attributes:
-        images_BN3HW: float RGB in [0, 1], clean.
+        images_BN3HW: float RGB in [0, 1], clean, zoomed where the augmentation says so.
+        intrinsics_B4: fx, fy, cx, cy in pixels of these images.
         inv_depths: four inverse depths B1HW at full resolution, of a camera with focal length
             `focal_length`.
         poses_BN6: translation in metres and Euler angles, `T_context_target`.
     """
 
     images_BN3HW: Tensor
+    intrinsics_B4: Tensor
     inv_depths: tuple[Tensor, ...]
     poses_BN6: Tensor
 
@@ -85,7 +87,8 @@ class Objective(nn.Module):
         focal_length: focal length fx, in pixels of the network's input, that the network's inverse
             depth belongs to. An image of another focal length f has depth f / focal_length times
             the network's: a thing twice as large in the image may be half as far or twice as
-            magnified. The node applies the same rule.
+            magnified. The node applies the same rule. What the pose network says is taken for
+            motion seen through that lens as well (`pose_geometry.through_lens`).
         freeze_batch_norm: keep the statistics of batch normalisation, whatever `train()` says.
     """
 
@@ -123,13 +126,18 @@ class Objective(nn.Module):
 
     def view(self, batch: Batch, augmentation: Augmentation | None = None) -> View:
         """Run both networks; without an augmentation on the images as they are."""
-        images = self.clean_images(batch)
-        inputs, depth_input = images, images[:, 0]
-        if augmentation is not None:
-            inputs = jitter(images, augmentation)
-            depth_input = mirror(inputs[:, 0], augmentation.flip_B)
-        scales = self.model(depth_input).inv_depths
+        images, intrinsics = self.clean_images(batch), batch.intrinsics_B4
+        inputs = images if augmentation is None else jitter(images, augmentation)
         poses = self.pose_network(inputs[:, 0], [inputs[:, 1], inputs[:, 2]])
+        # The pose network sees whole images: how the camera moves is not a matter of the window.
+        poses = through_lens(poses, self._magnification(intrinsics))
+        if augmentation is not None and augmentation.zoom_B3 is not None:
+            inputs, _ = zoom(inputs[:, :1], intrinsics, augmentation.zoom_B3)
+            images, intrinsics = zoom(images, intrinsics, augmentation.zoom_B3)
+        depth_input = inputs[:, 0]
+        if augmentation is not None:
+            depth_input = mirror(depth_input, augmentation.flip_B)
+        scales = self.model(depth_input).inv_depths
         if augmentation is not None:
             scales = [mirror(inv_depth, augmentation.flip_B) for inv_depth in scales]
         # Nearest, as in the paper: each pixel of a coarse map answers for its own block.
@@ -137,7 +145,7 @@ class Objective(nn.Module):
             F.interpolate(inv_depth.float(), size=images.shape[-2:], mode='nearest')
             for inv_depth in scales
         )
-        return View(images, full, poses.float())
+        return View(images, intrinsics, full, poses.float())
 
     def clean_images(self, batch: Batch) -> Tensor:
         """Return the images of a batch as float RGB in [0, 1], BN3HW."""
@@ -161,7 +169,7 @@ class Objective(nn.Module):
         unwarped = self._errors([contexts[:, 0], contexts[:, 1]], target, moments)
         photometric, smoothness, masked = [], [], []
         for scale, inv_depth in enumerate(view.inv_depths):
-            warped = self._errors(self.warp(view, batch, scale), target, moments)
+            warped = self._errors(self.warp(view, scale), target, moments)
             smallest = losses.minimum_reprojection(warped, unwarped if config.automask else None)
             photometric.append(smallest.mean())
             smoothness.append(losses.smoothness(inv_depth, target) / 2**scale)
@@ -180,17 +188,20 @@ class Objective(nn.Module):
 
     def depth(self, inv_depth_B1HW: Tensor, intrinsics_B4: Tensor) -> Tensor:
         """Return the depth of images with these intrinsics, B1HW, in metres where it is metric."""
-        magnification = intrinsics_B4[:, :1, None, None] / self.focal_length
+        magnification = self._magnification(intrinsics_B4)[:, None, None, None]
         return magnification / inv_depth_B1HW.clamp(min=1e-6)
 
-    def warp(self, view: View, batch: Batch, scale: int = 0) -> list[Tensor]:
+    def _magnification(self, intrinsics_B4: Tensor) -> Tensor:
+        return intrinsics_B4[:, 0] / self.focal_length
+
+    def warp(self, view: View, scale: int = 0) -> list[Tensor]:
         """Return the target synthesised from each context image with the depth of one scale."""
-        depth = self.depth(view.inv_depths[scale], batch.intrinsics_B4)
+        depth = self.depth(view.inv_depths[scale], view.intrinsics_B4)
         return [
             synthesise(
                 view.images_BN3HW[:, 1 + context],
                 depth,
-                batch.intrinsics_B4,
+                view.intrinsics_B4,
                 pose_matrix(view.poses_BN6[:, context]),
             )
             for context in range(2)

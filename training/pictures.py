@@ -27,7 +27,7 @@ def explain(objective: Objective, batch: Batch) -> np.ndarray:
     view = objective.view(batch)
     target = view.images_BN3HW[:, 0]
     weight = objective.config.ssim_weight
-    warped = objective.warp(view, batch)
+    warped = objective.warp(view)
     errors = torch.cat([losses.photometric_error(w, target, weight) for w in warped], 1)
     unwarped = torch.cat(
         [losses.photometric_error(view.images_BN3HW[:, n], target, weight) for n in (1, 2)], 1

@@ -52,6 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="share of the way, 0 to 1, on which cars ahead keep exactly the camera's speed",
     )
     add('--convoy-cars', type=int, default=config.convoy_cars, help='how many cars drive so')
+    add(
+        '--queue',
+        type=int,
+        default=config.queue,
+        help="how many vehicles stand in the camera's lane, a few metres before the drive's end",
+    )
     add('--standstill', type=float, default=config.standstill, help='share of the time, 0 to 0.8')
     add('--camera-height', type=float, metavar='M', help='above the road (default: by seed)')
     return parser
@@ -66,6 +72,7 @@ def main(argv: Sequence[str]) -> int:
         rate=args.rate,
         camera=_camera(args.size, args.focal, args.distortion),
         speed=args.speed,
+        queue=args.queue,
         standstill=args.standstill,
         traffic=args.traffic,
         convoy=args.convoy,

@@ -37,6 +37,8 @@ class StreetConfig:
         convoy: Share of the way, 0 to 1, on which cars ahead keep exactly the camera's speed, the
             case that teaches self-supervised training infinite depth.
         convoy_cars: How many cars drive so: the first in the camera's lane, others around it.
+        queue: How many vehicles stand in the camera's lane, and as many in each lane beside it, a
+            few metres before the end of the drive: traffic that teaches what blocks the way.
         camera_height: Metres above the road (None: 1.2 to 1.8).
         camera_pitch: Radians, positive looks down (None: within 1.5 degrees).
     """
@@ -50,6 +52,7 @@ class StreetConfig:
     traffic: float = 0.5
     convoy: float = 0.0
     convoy_cars: int = 1
+    queue: int = 0
     camera_height: float | None = None
     camera_pitch: float | None = None
 
@@ -69,5 +72,11 @@ class StreetConfig:
         expect('traffic', 0, 1)
         expect('convoy', 0, 1)
         expect('convoy_cars', 1, 6)
+        expect('queue', 0, 50)
+        if self.queue and self.convoy:
+            raise SimulationError(
+                f'street drive: queue is {self.queue} and convoy {self.convoy}, expected one of '
+                'them: a convoy would drive through the queue'
+            )
         expect('camera_height', 0.3, 4)
         expect('camera_pitch', -math.radians(20), math.radians(20))

@@ -1,4 +1,4 @@
-"""The vehicles that move: oncoming, in the neighbouring lane, ahead, and the convoy."""
+"""The vehicles on the lanes: oncoming, beside, ahead, the convoy, and the queue that stands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STREAM_IDS = 100_000
 
 
 class Traffic:
-    """Moving vehicles as functions of time; their number along the road has no end."""
+    """Vehicles as functions of time; the number of those that drive has no end."""
 
     def __init__(
         self,
@@ -49,19 +49,20 @@ class Traffic:
             for lane in range(1, street.lanes + 1):
                 oncoming = rng.uniform(6, 14)
                 self._streams.append((-lane, -oncoming, spacing * rng.uniform(0.7, 2.5)))
-                if lane != ego_lane and config.convoy_cars == 1:
+                if lane != ego_lane and config.convoy_cars == 1 and not config.queue:
                     # In the lane beside: usually slower, so that the camera passes them.
                     speed = ego.mean_speed * rng.choice([0.5, 0.75, 1.2], p=[0.45, 0.4, 0.15])
                     self._streams.append((lane, speed, spacing * rng.uniform(0.8, 2)))
         # A car ahead whose distance changes; what follows the camera's place stops with it.
-        self._leads = config.convoy == 0 and rng.random() < config.traffic
+        self._leads = config.convoy == 0 and rng.random() < config.traffic and not config.queue
         self._lead = rng.uniform(14, 26), rng.uniform(4, 8), rng.uniform(60, 110)
         self._choice = int(rng.integers(1 << 30))
+        self._queue = self._line_up(config, ego.s(config.frames / config.rate))
 
     def at(self, time: float) -> Pieces:
         """Return all vehicles near the camera at `time` seconds."""
         s = self._ego.s(time)
-        placed: list[tuple[Quads, np.ndarray]] = []
+        placed: list[tuple[Quads, np.ndarray]] = list(self._queue)
         for number, (lane, speed, spacing) in enumerate(self._streams):
             first = math.floor((s - 40 - speed * time) / spacing)
             last = math.ceil((s + 300 - speed * time) / spacing)
@@ -105,11 +106,28 @@ class Traffic:
             cars.append(self._place(s + ahead, lane, self._choice + 7 * k, car))
         return cars
 
-    def _place(self, s: float, lane: int, kind: int, car: int) -> tuple[Quads, np.ndarray]:
+    def _line_up(self, config: StreetConfig, end: float) -> list[tuple[Quads, np.ndarray]]:
+        """Put the queue where the drive ends; the lanes beside begin earlier, or as late."""
+        rng = np.random.default_rng((config.seed, 23))
+        cars: list[tuple[Quads, np.ndarray]] = []
+        for lane in range(1, self._street.lanes + 1) if config.queue else ():
+            s = end + (rng.uniform(5, 9) if lane == self._lane else rng.uniform(-25, 9))
+            for _ in range(config.queue):
+                kind = int(rng.integers(1 << 30))
+                car = 96 * _STREAM_IDS + len(cars)
+                cars.append(self._place(s, lane, kind, car, moving=False))
+                s += self._length(kind) + rng.uniform(1.5, 4)
+        return cars
+
+    def _length(self, kind: int) -> float:
+        return float(np.ptp(self._vehicles[kind % len(self._vehicles)].origin[:, 0]))
+
+    def _place(
+        self, s: float, lane: int, kind: int, car: int, moving: bool = True
+    ) -> tuple[Quads, np.ndarray]:
         """Put a vehicle's rear at `s`, or its front for one that comes towards the camera."""
-        shape = self._vehicles[kind % len(self._vehicles)]
-        length = float(np.ptp(shape.origin[:, 0]))
+        shape, length = self._vehicles[kind % len(self._vehicles)], self._length(kind)
         x, y, heading = (float(v) for v in self._line.at(s + length / 2, self._street.lane(lane)))
         yaw = heading + (np.pi if lane < 0 else 0)
-        quads = shape.placed(x, y, yaw).as_object(500_000_000 + car, moving=True)
+        quads = shape.placed(x, y, yaw).as_object(500_000_000 + car, moving)
         return quads, np.array([x, y, yaw, length / 2 + 0.15, 1.05, 0.65])

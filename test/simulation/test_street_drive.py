@@ -159,6 +159,24 @@ def test_more_convoy_cars_keep_their_distance_side_by_side():
     assert len(cars) == 2
 
 
+@pytest.mark.parametrize('seed', [1, 6])
+def test_a_queue_stands_in_the_lane_a_few_metres_before_the_end(seed):
+    world = drive(seed=seed, frames=32, queue=4, traffic=0.0)
+    gaps = []
+    for index in (8, 20, 31):
+        frame = world.frame(index)
+        height, width = frame.depth.shape
+        ahead = frame.label[height // 2 :, width // 2 - 20 : width // 2 + 20]
+        depth = frame.depth[height // 2 :, width // 2 - 20 : width // 2 + 20]
+        vehicles = np.isin(ahead, VEHICLES)
+        gaps.append((world.ego.s(world.time(index)), depth[vehicles].min()))
+        assert not frame.moving.any()
+    (s0, d0), (_, _), (s2, d2) = gaps
+    assert 4 < d2 < 11
+    # It stands: what the camera drives is what it comes nearer.
+    assert d0 - d2 == pytest.approx(s2 - s0, rel=0.05)
+
+
 def test_it_stands_still_for_the_share_asked_for():
     world = drive(96, 32, seed=3, frames=200, standstill=0.5)
     times = np.arange(200)
@@ -230,6 +248,8 @@ def test_predicting_without_looking_scores_badly():
     [
         ({'frames': 0}, 'frames is 0'),
         ({'convoy': 1.5}, 'convoy is 1.5'),
+        ({'queue': -1}, 'queue is -1'),
+        ({'queue': 3, 'convoy': 0.5}, 'queue is 3 and convoy 0.5'),
         ({'rate': float('nan')}, 'rate is nan'),
         ({'standstill': 1.0}, 'standstill is 1.0'),
     ],

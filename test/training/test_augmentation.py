@@ -3,7 +3,14 @@ import colorsys
 import pytest
 import torch
 
-from semdepth_training.augmentation import AugmentationConfig, draw, jitter, mirror
+from semdepth_training.augmentation import (
+    AugmentationConfig,
+    AugmentationError,
+    draw,
+    jitter,
+    mirror,
+    zoom,
+)
 
 NONE = AugmentationConfig(brightness=0, contrast=0, saturation=0, hue=0, flip=0)
 
@@ -67,3 +74,50 @@ def test_mirroring_twice_gives_the_image_back():
 def test_flip_follows_its_probability(share):
     config = AugmentationConfig(flip=share)
     assert draw(config, 32, 0, 0).flip_B.float().mean() == share
+
+
+def test_without_zoom_nothing_is_drawn_for_it():
+    assert draw(AugmentationConfig(), 4, 0, 0).zoom_B3 is None
+
+
+def test_half_of_the_images_are_zoomed_within_reach_anywhere_in_the_image():
+    drawn = draw(AugmentationConfig(zoom=1.5), 400, 0, 0)
+    factor, x, y = drawn.zoom_B3.unbind(1)
+    assert 0.4 < (factor > 1).float().mean() < 0.6
+    assert factor.min() == 1 and 1.45 < factor.max() <= 1.5
+    for place in (x, y):
+        assert 0 <= place.min() < 0.05 and 0.95 < place.max() <= 1
+    assert torch.equal(drawn.part(100, 200).zoom_B3, drawn.zoom_B3[100:200])
+
+
+def test_zoom_leaves_colours_and_flips_as_they_were_drawn():
+    plain, zoomed = (draw(AugmentationConfig(zoom=z), 8, 3, 7) for z in (1.0, 1.5))
+    assert torch.equal(plain.color_B34, zoomed.color_B34)
+    assert torch.equal(plain.flip_B, zoomed.flip_B)
+
+
+def test_a_zoomed_pixel_shows_what_its_ray_hits():
+    """An image of its own rays: each pixel holds x / z and y / z of where it looks."""
+    height, width = 24, 40
+    v, u = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
+
+    def rays(intrinsics):
+        fx, fy, cx, cy = intrinsics.tolist()
+        return torch.stack([(u - cx) / fx, (v - cy) / fy, torch.zeros(height, width)])
+
+    K = torch.tensor([[30.0, 32.0, 21.0, 10.0]]).expand(4, 4)
+    window = torch.tensor([[1.0, 0.5, 0.5], [2.0, 0.0, 1.0], [1.6, 0.3, 0.9], [3.0, 1.0, 0.0]])
+    images = rays(K[0]).expand(4, 3, 3, height, width)
+    pixels, intrinsics = zoom(images, K, window)
+    assert pixels.shape == images.shape
+    assert torch.allclose(intrinsics[:, 0], 30 * window[:, 0])
+    for seen, camera in zip(pixels, intrinsics):
+        # Beside the window's edge a pixel may reach over the image's.
+        inside = (..., slice(2, -2), slice(2, -2))
+        assert torch.allclose(seen[1][inside], rays(camera)[inside], atol=1e-5)
+
+
+@pytest.mark.parametrize('value', [0.5, 9.0, float('nan')])
+def test_a_zoom_that_cannot_be_is_refused(value):
+    with pytest.raises(AugmentationError, match=r'augmentation\.zoom is .*expected 1 to 4'):
+        AugmentationConfig(zoom=value)

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import pytest
@@ -105,6 +106,36 @@ def test_the_depth_networks_input_is_mirrored_and_its_output_mirrored_back():
     assert torch.equal(mirrored.images_BN3HW, straight.images_BN3HW)
 
 
+def test_depth_that_fits_the_whole_image_fits_its_window(slide):
+    """The wall is 5 m away, so it looks 5 / 1.5 m near when all is enlarged 1.5 times."""
+    batch = wall_batch(slide)
+    drawn = dataclasses.replace(plain(), zoom_B3=torch.tensor([[1.5, 0.2, 0.8]]))
+
+    def error(depth):
+        objective = Objective(Wall(depth), Sideways(0.5), LossConfig(), 40.0)
+        return objective(batch, drawn)['photometric'].item()
+
+    assert error(5 / 1.5) < 0.3 * min(error(5.0), error(5 / 1.5 / 1.25))
+
+
+def test_the_pose_network_sees_the_whole_image_and_the_depth_network_the_window():
+    torch.manual_seed(0)
+    model = build_model(ModelConfig('efficientnet_lite0', {'decoder_channels': (4, 4, 8, 8, 8)}))
+    objective = Objective(model, PoseNet(), LossConfig(), 40.0).eval()
+    images = torch.randint(0, 255, (2, 3, HEIGHT, WIDTH, 3), dtype=torch.uint8)
+    K = torch.tensor([[40.0, 40.0, 31.5, 15.5]]).expand(2, 4)
+    batch = Batch(images, K, torch.ones(2, 2), torch.arange(2))
+    window = torch.tensor([[1.0, 0.5, 0.5], [1.4, 0.0, 0.6]])
+    zoomed = objective.view(batch, dataclasses.replace(plain(2), zoom_B3=window))
+    straight = objective.view(batch, plain(2))
+    assert torch.equal(zoomed.poses_BN6, straight.poses_BN6)
+    assert torch.allclose(zoomed.images_BN3HW[0], straight.images_BN3HW[0], atol=1e-5)
+    assert not torch.allclose(zoomed.images_BN3HW[1], straight.images_BN3HW[1], atol=0.1)
+    # Without jitter, what the losses see is what the depth network has seen.
+    expected = model(zoomed.images_BN3HW[:, 0]).inv_depths[0]
+    assert torch.allclose(zoomed.inv_depths[0], expected, atol=1e-6)
+
+
 def test_jitter_changes_network_inputs_and_leaves_the_loss_its_clean_images(slide):
     batch = wall_batch(slide)
     objective = Objective(Wall(5.0), Sideways(0.5), LossConfig(), 40.0)
@@ -134,7 +165,7 @@ def test_compiled_losses_and_their_gradients_are_the_same(slide):
         torch.manual_seed(0)
         inv_depth = (0.1 + 0.2 * torch.rand(1, 1, HEIGHT, WIDTH)).requires_grad_()
         poses = (0.05 * torch.randn(1, 2, 6)).requires_grad_()
-        view = View(objective.clean_images(batch), (inv_depth,), poses)
+        view = View(objective.clean_images(batch), batch.intrinsics_B4, (inv_depth,), poses)
         values = objective.losses(view, batch)
         values['loss'].backward()
         assert inv_depth.grad.abs().max() > 0 and poses.grad.abs().max() > 0

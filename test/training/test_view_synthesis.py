@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from semdepth_ros.camera import Camera
-from semdepth_training.pose_geometry import euler_to_rotation, pose_matrix
+from semdepth_training.pose_geometry import euler_to_rotation, pose_matrix, through_lens
 from semdepth_training.view_synthesis import (
     correspondences,
     in_view,
@@ -89,3 +89,18 @@ def test_rotations_are_rotations_and_start_with_x():
 def test_a_pose_vector_is_translation_then_angles():
     T = pose_matrix(torch.tensor([[1.0, 2.0, 3.0, 0, 0, 0]]))
     assert T[0].tolist() == [[1, 0, 0, 1], [0, 1, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]
+
+
+def test_motion_through_a_longer_lens_moves_the_same_pixels():
+    """A scene twice as far through a lens twice as long, and the pose it looks like."""
+    depth = torch.rand(1, 1, 20, 30).double() * 10 + 8
+    K = torch.tensor([[40.0, 40.0, 14.5, 9.5]]).double()
+    long = K * torch.tensor([2.0, 2.0, 1.0, 1.0])
+    looks = torch.tensor([[[0.05, -0.02, 0.6, 0.004, -0.006, 0.005]]]).double()
+    pose = through_lens(looks, torch.tensor([2.0]).double())
+    expected = correspondences(depth, K, pose_matrix(looks[:, 0]))
+    found = correspondences(2 * depth, long, pose_matrix(pose[:, 0]))
+    # To first order in the angles, of motions of pixels.
+    assert (expected - correspondences(depth, K, torch.eye(4).double()[None])).abs().max() > 1
+    assert torch.allclose(found, expected, atol=0.05)
+    assert torch.equal(through_lens(looks, torch.ones(1).double()), looks)
