@@ -60,12 +60,19 @@ def build_objective(
         model.depth.load_imagenet(None if source == 'package' else source)
     if config.pretrained.weights:
         given = load(named_weights(config.pretrained.weights))
-        if given.card.model != model_config:
+        theirs, ours = given.card.model, model_config
+        if config.pretrained.parts == 'depth':
+            # Two unguided networks remain to be compared.
+            theirs, ours = (ModelConfig(m.depth, m.depth_options) for m in (theirs, ours))
+        if theirs != ours:
             raise BuildError(
-                f'pretrained.weights {config.pretrained.weights} holds {given.card.model.depth} '
+                f'pretrained.weights {config.pretrained.weights} holds {theirs.depth} '
                 f'with other settings, expected those of this configuration ({wanted.depth})'
             )
-        model = given.model
+        if config.pretrained.parts == 'depth':
+            model.depth.load_state_dict(given.model.depth.state_dict())
+        else:
+            model = given.model
         pose_network = given.pose or pose_network
     objective = Objective(model, pose_network, config.loss, focal_length, config.freeze_batch_norm)
     return objective, model_config

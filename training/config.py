@@ -104,13 +104,20 @@ class PretrainedConfig:
         semantic: weights of the semantic network: an ESPNetv2 checkpoint, a state dict, a folder or
             name of transformers, or 'shipped' for the one in the default weights. Without them
             guidance has nothing to say.
-        weights: weights file of this package with the same networks, to go on from; 'shipped' is
-            the default one, empty none.
+        weights: weights file of this package to go on from; 'shipped' is the default one, empty
+            none.
+        parts: what is taken from `weights`: 'all' of the same networks, or 'depth', the depth and
+            the pose network alone: guidance, if any, starts anew, as the identity.
     """
 
     encoder: str = ''
     semantic: str = ''
     weights: str = ''
+    parts: str = 'all'
+
+    def __post_init__(self) -> None:
+        if self.parts not in ('all', 'depth'):
+            raise ConfigError(f'pretrained.parts is {self.parts!r}, expected all or depth')
 
 
 @dataclasses.dataclass(frozen=True)

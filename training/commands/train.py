@@ -165,9 +165,9 @@ def _notes(
             f'cameras of focal lengths {", ".join(map(str, sorted(lengths)))} pixels are trained '
             "together: depth is multiplied by each one's over their median"
         )
-    if config.model.guidance is not None and not (
-        config.pretrained.semantic or config.pretrained.weights
-    ):
+    given = config.pretrained
+    comes_with_weights = bool(given.weights) and given.parts == 'all'
+    if config.model.guidance is not None and not (given.semantic or comes_with_weights):
         notes.append('the semantic network has random weights: pretrained.semantic names none')
     return notes
 
