@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,29 @@ BARS = (
 
 def main() -> None:
     """Write `tables.md` here and the picture into `docs/images`."""
+    found = read()
+    (FOLDER / 'tables.md').write_text(tables(found))
+    (FOLDER.parent / 'images' / 'benchmarks.svg').write_text(picture(found))
+
+
+def read() -> dict[str, dict[str, Any]]:
+    """Return the content of the JSON files that are there, by the names of `TABLES`."""
     files = {name: FOLDER / f'{name}.json' for name in TABLES}
-    found = {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+
+
+def tables(found: Mapping[str, dict[str, Any]]) -> str:
+    """Return all tables as Markdown."""
     sections = [
         _section(title, found[name]) if name in found else f'## {title}\n\nNot measured yet.'
         for name, title in TABLES.items()
     ]
     text = '# Tables\n\nMade by `page.py` of the JSON files beside it.\n\n' + '\n\n'.join(sections)
-    (FOLDER / 'tables.md').write_text(text + '\n')
+    return text + '\n'
+
+
+def picture(found: Mapping[str, dict[str, Any]]) -> str:
+    """Return the bars of the README as SVG."""
     names, values = [], []
     for file, start, baseline, name in BARS:
         (row,) = (
@@ -54,8 +70,7 @@ def main() -> None:
         names.append(f'{name} (against {baseline})')
         values.append(row.ratio or 0.0)
     title = f'Times faster, {found["engines"]["machine"]["cores"]} cores'
-    picture = bar_chart(title, names, values, 'times faster', 1)
-    (FOLDER.parent / 'images' / 'benchmarks.svg').write_text(picture)
+    return bar_chart(title, names, values, 'times faster', 1)
 
 
 def _rows(content: dict[str, Any]) -> tuple[Row, ...]:

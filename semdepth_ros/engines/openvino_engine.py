@@ -63,6 +63,9 @@ class OpenVinoEngine:
         content: an ONNX file from `export_onnx`, or its int8 form from `quantize`.
         precision: 'float32', 'bfloat16' or 'int8'.
         shape: batch, height, width of the file's input.
+
+    Raises:
+        EngineError: when OpenVINO cannot compile it: some graphs in eight bits.
     """
 
     name = 'openvino'
@@ -76,14 +79,21 @@ class OpenVinoEngine:
         self.batch, self.height, self.width = shape
         core = openvino.Core()
         types = {'bfloat16': openvino.Type.bf16}
-        compiled = core.compile_model(
-            core.read_model(content),
-            'CPU',
-            {
-                properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
-                properties.hint.inference_precision(): types.get(precision, openvino.Type.f32),
-            },
-        )
+        try:
+            compiled = core.compile_model(
+                core.read_model(content),
+                'CPU',
+                {
+                    properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
+                    properties.hint.inference_precision(): types.get(precision, openvino.Type.f32),
+                },
+            )
+        except RuntimeError as error:
+            # Its last line is the reason, those before it are files of OpenVINO.
+            reason = str(error).strip().splitlines()[-1]
+            raise EngineError(
+                f'openvino cannot compile the network in {precision}: {reason}'
+            ) from error
         self._request: openvino.InferRequest | None = compiled.create_infer_request()
         self._images = np.empty((*shape, 3), np.uint8)
         self._request.set_input_tensor(openvino.Tensor(self._images, shared_memory=True))

@@ -1,7 +1,9 @@
 """Benchmarks run, compare what they say they compare, and never take a figure from thin air."""
 
+import importlib.util
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +119,33 @@ def test_the_node_benchmark_runs_every_stage_at_both_output_sizes(monkeypatch):
     assert own.baseline == 'bare publish()' and own.met is not None
     assert any('cloud to another process, shipped profile: ' in name for name in names)
     assert any(name.startswith('image to depth at 10 Hz') for name in names)
+
+
+def test_the_engine_benchmark_has_every_engine_here_and_growing_images(tiny_weights):
+    pytest.importorskip('onnxruntime')
+    from semdepth_ros.benchmarks import engines
+    from semdepth_ros.weights import load
+
+    report = engines.measure(load(tiny_weights), False, (2,), ((64, 32), (128, 64)), rounds=1)
+    names = [row.name for row in report.rows]
+    assert names[0] == 'default network, eager torch, 320x96'
+    assert 'default network, onnxruntime on cpu, float32' in names
+    small, large = (row for row in report.rows if row.name.startswith('default network at '))
+    assert small.met is not None and small.baseline is None
+    assert large.name.startswith('default network at 128x64') and large.baseline == '64x32'
+    assert any('2 camera(s) in one batch' in name for name in names)
+
+
+def test_the_page_shows_the_figures_of_the_json_files():
+    folder = Path(__file__).resolve().parents[2] / 'docs'
+    path = folder / 'benchmarks' / 'page.py'
+    spec = importlib.util.spec_from_file_location('page', path)
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    found = page.read()
+    assert found, 'no figures were kept'
+    assert (folder / 'benchmarks' / 'tables.md').read_text() == page.tables(found)
+    assert (folder / 'images' / 'benchmarks.svg').read_text() == page.picture(found)
 
 
 def test_every_benchmark_has_a_module_and_a_line_of_help(capsys):
