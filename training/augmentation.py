@@ -78,8 +78,12 @@ class Augmentation:
         return self._each(lambda drawn: drawn.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Augmentation:
-        drawn = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return Augmentation(*(None if x is None else change(x) for x in drawn))
+        return Augmentation(
+            change(self.color_B34),
+            change(self.contrast_B),
+            change(self.flip_B),
+            None if self.zoom_B3 is None else change(self.zoom_B3),
+        )
 
 
 def draw(config: AugmentationConfig, batch: int, seed: int, step: int) -> Augmentation:
@@ -121,9 +125,7 @@ def mirror(x_BCHW: Tensor, flip_B: Tensor) -> Tensor:
     return torch.where(flip_B[:, None, None, None], x_BCHW.flip(-1), x_BCHW)
 
 
-def zoom(
-    images_BN3HW: Tensor, intrinsics_B4: Tensor, zoom_B3: Tensor
-) -> tuple[Tensor, Tensor]:
+def zoom(images_BN3HW: Tensor, intrinsics_B4: Tensor, zoom_B3: Tensor) -> tuple[Tensor, Tensor]:
     """Return what all N images of a sample show in its window, enlarged, and the new intrinsics.
 
     Args:

@@ -29,7 +29,8 @@ def file(tiny_weights, tmp_path):
 def build(file, model=None, parts='all', **changes):
     model = model or load(file).card.model
     pretrained = PretrainedConfig(weights=str(file), parts=parts)
-    return build_objective(TrainConfig(model=model, pretrained=pretrained, **changes), 100.0, 1.0)[0]
+    config = TrainConfig(model=model, pretrained=pretrained, **changes)
+    return build_objective(config, 100.0, 1.0)[0]
 
 
 def equal(one, other):
