@@ -90,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows += found
             # After every run: a table of what there is.
             write_atomically(arguments.output / 'rows.json', json.dumps(rows, indent=1).encode())
-            text = '\n\n'.join(f'{group}\n\n{table(rows, group)}' for group in groups)
+            text = '\n\n'.join(
+                f'{group}\n\n{table(rows, group)}\n\n{differences(rows, group)}' for group in groups
+            )
             write_atomically(arguments.output / 'table.md', (text + '\n').encode())
     print(text)
     return 0
@@ -149,6 +151,30 @@ def table(rows: Sequence[Mapping[str, Any]], group: str) -> str:
     return '\n'.join(lines)
 
 
+def differences(rows: Sequence[Mapping[str, Any]], group: str) -> str:
+    """Return what the guided network has more than each other of its seed and stage, as Markdown.
+
+    Networks of one seed see the same batches: what all of them gain by a lucky seed cancels.
+    """
+    lines = [
+        '| guided less | stage | seeds | ' + ' | '.join(COLUMNS) + ' |',
+        '|---|---|---|' + '---|' * len(COLUMNS),
+    ]
+    guided = {(r['stage'], r['seed']): r for v, _, same in _cells(rows, group) if v == 'guided'
+              for r in same}  # fmt: skip
+    for variant, stage, same in _cells(rows, group):
+        pairs = [(guided[key], row) for row in same if (key := (stage, row['seed'])) in guided]
+        if variant == 'guided' or not pairs:
+            continue
+        cells = []
+        for column in COLUMNS:
+            values = [ours[column] - row[column] for ours, row in pairs
+                      if ours[column] is not None and row[column] is not None]  # fmt: skip
+            cells.append(_mean_and_spread(values, '+'))
+        lines.append(f'| {variant} | {STAGES[stage]} | {len(pairs)} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
 def _cells(
     rows: Sequence[Mapping[str, Any]], group: str
 ) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
@@ -163,11 +189,11 @@ def _cells(
                 yield variant, stage, same
 
 
-def _mean_and_spread(values: Sequence[float]) -> str:
+def _mean_and_spread(values: Sequence[float], sign: str = '') -> str:
     if not values:
         return '–'
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f'{statistics.mean(values):.3f} ± {spread:.3f}'
+    return f'{statistics.mean(values):{sign}.3f} ± {spread:.3f}'
 
 
 if __name__ == '__main__':

@@ -26,6 +26,8 @@ def test_the_three_networks_differ_in_their_guidance_alone():
     models = {}
     for variant, overrides in ablation.VARIANTS.items():
         given = ['--config', str(CONFIG_FILE), '--bags', 'a', '--output', 'b', *overrides]
+        # The weights that they go on from are a training's; from random ones they start as equal.
+        given += ['--pretrained.weights', '']
         objective, _ = build_objective(parse(given)[0], 130.0, 1.0)
         models[variant] = objective.model
     assert models['unguided'].guidance is None
@@ -50,6 +52,15 @@ def test_the_table_gives_mean_and_spread_over_the_seeds():
     )
     assert lines[3].startswith('| guided | one | 2 | 0.200 ± 0.141 |')
     assert len(lines) == 4
+
+
+def test_differences_are_of_networks_of_the_same_seed_and_stage():
+    rows = [row('guided', 0, 0.1), row('guided', 1, 0.3)]
+    rows += [row('unguided', 0, 0.12), row('unguided', 1, 0.34), row('unguided', 2, 9.0)]
+    rows += [row('fixed kernel', 0, 0.09, stage='stage_two')]
+    lines = ablation.differences(rows, 'streets').splitlines()
+    assert len(lines) == 3
+    assert lines[2].startswith('| unguided | one | 2 | -0.030 ± 0.014 | +0.000 ± 0.000 | – |')
 
 
 def test_groups_are_kept_apart():
