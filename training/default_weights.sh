@@ -8,9 +8,12 @@ set -euo pipefail
 recordings=$(realpath "$1") teachers=$(realpath "$2") config=$(realpath "$(dirname "$0")/../config/train")
 mkdir -p "$3/bags" && cd "$3"
 
-street() {  # SEED OPTION...
-    [ -d "bags/street_$1" ] || semdepth simulate --output "bags/street_$1" --seed "$@"
+drive() {  # KIND SEED OPTION...
+    local bag="bags/$1_$2"
+    shift
+    [ -d "$bag" ] || semdepth simulate --output "$bag" --seed "$@"
 }
+street() { drive street "$@"; }
 for seed in $(seq 1 4); do street "$seed" --frames 100; done
 for seed in $(seq 1000 1023); do
     street "$seed" --frames 50 --convoy "$([ $((seed % 4)) = 3 ] && echo 0.5 || echo 0)"
@@ -21,13 +24,21 @@ done
 for seed in $(seq 120 125); do
     street "$seed" --frames 32 --size 448x128 --traffic 0.5 --convoy 1 --convoy-cars 3
 done
+# Queues, through several lenses and from several heights; every third at walking pace.
+lens=('--focal 260' '--focal 200 --camera-height 0.5' '--focal 340 --camera-height 1.4' '--focal 260 --camera-height 1.0')
+for seed in $(seq 300 331); do
+    read -ra options <<< "${lens[seed % 4]} $([ $((seed % 3)) = 0 ] && echo --speed 5)"
+    drive queue "$seed" --frames 32 --size 448x128 --traffic 0.8 --queue 8 "${options[@]}"
+done
 
 [ -e runs/semantic/semantic.safetensors ] || semdepth distill \
     --bags "$recordings"/kitti_raw_0095 "$recordings"/kitti_odom_03 --validation-bag "$recordings/kitti_sfnd" \
     --espnetv2 "$teachers/espnetv2_s_2.0_city_1024x512.pth" \
     --tflite "$teachers/deeplab_mobilenet_edgetpu_slim_cityscapes_quant.tflite" --output runs/semantic --steps 900
 
-for half in default default_320; do
-    OMP_NUM_THREADS=1 torchrun --nproc_per_node=2 -m semdepth_ros.cli train --config "$config/$half.yaml" \
-        --bags "$recordings"/kitti_raw_0095 "$recordings"/kitti_odom_03 bags/street_* --output "runs/$half" --resume
+for part in default default_320 default_two; do
+    bags=("$recordings"/kitti_raw_0095 "$recordings"/kitti_odom_03 bags/street_*)
+    [ "$part" != default_two ] || bags+=(bags/queue_*)
+    OMP_NUM_THREADS=1 torchrun --nproc_per_node=2 -m semdepth_ros.cli train --config "$config/$part.yaml" \
+        --bags "${bags[@]}" --output "runs/$part" --resume
 done
