@@ -128,7 +128,8 @@ def figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     vehicles = [by_class[CLASS_NAMES[k]] for k in VEHICLES if CLASS_NAMES[k] in by_class]
     return {
         'pixels': evaluation['median_scaled']['abs_rel'],
-        'classes': statistics.mean(by_class.values()),
+        # Where the truth has no labels, and the network gives none.
+        'classes': statistics.mean(by_class.values()) if by_class else None,
         'vehicles': statistics.mean(vehicles) if vehicles else None,
         'infinite depth': evaluation['infinite_depth_rate'],
         'boundary F1': evaluation['boundaries'] and evaluation['boundaries']['f1'],

@@ -81,6 +81,8 @@ def test_figures_average_over_classes_and_over_vehicles():
     assert found['classes'] == pytest.approx(0.3)
     assert found['vehicles'] == pytest.approx(0.4)
     assert found['boundary F1'] is None
+    # An unguided network on a recording without labels has no classes.
+    assert ablation.figures(evaluation | {'per_class': {}})['classes'] is None
 
 
 def test_an_ablation_trains_scores_and_goes_on_where_it_was(street_bag, tmp_path, capfd):
