@@ -91,7 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             # After every run: a table of what there is.
             write_atomically(arguments.output / 'rows.json', json.dumps(rows, indent=1).encode())
             text = '\n\n'.join(
-                f'{group}\n\n{table(rows, group)}\n\n{differences(rows, group)}' for group in groups
+                f'{group}\n\n{show(rows, group)}'
+                for group in groups
+                for show in (table, differences, by_class)
             )
             write_atomically(arguments.output / 'table.md', (text + '\n').encode())
     print(text)
@@ -173,6 +175,19 @@ def differences(rows: Sequence[Mapping[str, Any]], group: str) -> str:
                       if ours[column] is not None and row[column] is not None]  # fmt: skip
             cells.append(_mean_and_spread(values, '+'))
         lines.append(f'| {variant} | {STAGES[stage]} | {len(pairs)} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def by_class(rows: Sequence[Mapping[str, Any]], group: str) -> str:
+    """Return Abs Rel by class, mean and spread over the seeds, as Markdown; a column a network."""
+    cells = list(_cells(rows, group))
+    heads = [f'{variant}, {STAGES[stage]}' for variant, stage, _ in cells]
+    lines = ['| class | ' + ' | '.join(heads) + ' |', '|---|' + '---|' * len(heads)]
+    for name in CLASS_NAMES:
+        found = [[r['per_class'][name] for r in same if name in r['per_class']]
+                 for _, _, same in cells]  # fmt: skip
+        if any(found):
+            lines.append(f'| {name} | ' + ' | '.join(map(_mean_and_spread, found)) + ' |')
     return '\n'.join(lines)
 
 

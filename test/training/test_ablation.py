@@ -63,6 +63,20 @@ def test_differences_are_of_networks_of_the_same_seed_and_stage():
     assert lines[2].startswith('| unguided | one | 2 | -0.030 ± 0.014 | +0.000 ± 0.000 | – |')
 
 
+def test_classes_that_occur_have_a_line_and_networks_a_column():
+    rows = [
+        row('guided', seed, 0.1) | {'per_class': {'car': car, 'road': 0.1}}
+        for seed, car in ((0, 0.2), (1, 0.4))
+    ]
+    rows.append(row('unguided', 0, 0.1) | {'per_class': {'road': 0.2}})
+    assert ablation.by_class(rows, 'streets').splitlines() == [
+        '| class | unguided, one | guided, one |',
+        '|---|---|---|',
+        '| road | 0.200 ± 0.000 | 0.100 ± 0.000 |',
+        '| car | – | 0.300 ± 0.141 |',
+    ]
+
+
 def test_groups_are_kept_apart():
     assert len(ablation.table([row('guided', 0, 0.1)], 'kitti').splitlines()) == 2
 
