@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 
-from semdepth_training import ablation
+from semdepth_training import ablation, ablation_picture
 from semdepth_training.build import build_objective
 from semdepth_training.config import parse
 
@@ -111,6 +112,14 @@ def test_an_ablation_trains_scores_and_goes_on_where_it_was(street_bag, tmp_path
     assert '| unguided | two, dropped at random | 1 |' in table
     first = json.loads((output / 'rows.json').read_text())
     assert {found['stage'] for found in first} == set(ablation.STAGES)
+    picture = tmp_path / 'picture.jpg'
+    frames = ['--frames', f'{street_bag}:1', f'{street_bag}:4']
+    assert (
+        ablation_picture.main(['--ablation', str(output), *frames, '--output', str(picture)]) == 0
+    )
+    # A line of names, two frames; image, truth and the three stages of the one network.
+    width, height = ablation_picture.SIZE
+    assert cv2.imread(str(picture)).shape == (22 + 2 * height, 5 * width, 3)
     scored = json.loads((output / 'unguided_0' / 'stage_two' / 'streets.json').read_text())
     assert scored['frames'] == 2
     capfd.readouterr()
