@@ -174,7 +174,7 @@ class FramePipeline:
         fitted = prepared.fit
         inner = fitted.inner
         with np.errstate(divide='ignore', invalid='ignore'):
-            depth = np.float32(self._focal_factor(fitted)) / prediction.inv_depth_BHW[index][inner]
+            depth = np.float32(self.magnification(fitted)) / prediction.inv_depth_BHW[index][inner]
         return depth, prediction.label_BHW[index][inner], fitted.inner_camera
 
     def finish(
@@ -220,13 +220,14 @@ class FramePipeline:
         depth = depth_from_inverse(
             inv_depth,
             label,
-            factor * self._focal_factor(fitted),
+            factor * self.magnification(fitted),
             settings.min_depth,
             settings.max_depth,
         )
         return FrameResult(depth, label, confidence, image, camera, edges)
 
-    def _focal_factor(self, fitted: Fit) -> float:
+    def magnification(self, fitted: Fit) -> float:
+        """Return how much larger things look than to the camera that the weights belong to."""
         return fitted.camera.fx / self._focal_length
 
 

@@ -1,4 +1,4 @@
-"""`python -m semdepth_training.ablation`: what guidance and stage two change.
+"""`python -m semdepth_training.ablation`: what guidance and stage two change (docs/ablation.md).
 
 Trains {unguided, guided, guided with its kernel fixed to 1} with several seeds, each in two stages
 on the same bags with the same budget, and scores every stage on groups of bags that none has seen.

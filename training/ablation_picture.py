@@ -46,9 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             / 'weights.safetensors'
         ).exists()
     }
+    if not weights:
+        parser.error(f'{arguments.ablation} holds no networks of seed {arguments.seed}')
     frames = []
     for text in arguments.frames:
         bag, _, number = text.rpartition(':')
+        if not bag or not number.isdigit():
+            parser.error(f'--frames has {text!r}, expected BAG:FRAME such as street:10')
         drive = Drive(bag)
         only = slice(int(number), int(number) + 1)
         frames.append(next(iter(DriveFrames([drive], [BagTruth(drive)], only))))

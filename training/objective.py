@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semdepth_ros.networks.pose import through_lens
 from semdepth_training import losses
 from semdepth_training.augmentation import Augmentation, jitter, mirror, zoom
 from semdepth_training.losses import Moments
-from semdepth_training.pose_geometry import pose_matrix, through_lens
+from semdepth_training.pose_geometry import pose_matrix
 from semdepth_training.view_synthesis import synthesise
 
 
@@ -88,7 +89,7 @@ class Objective(nn.Module):
             depth belongs to. An image of another focal length f has depth f / focal_length times
             the network's: a thing twice as large in the image may be half as far or twice as
             magnified. The node applies the same rule. What the pose network says is taken for
-            motion seen through that lens as well (`pose_geometry.through_lens`).
+            motion seen through that lens as well (`networks.pose.through_lens`).
         freeze_batch_norm: keep the statistics of batch normalisation, whatever `train()` says.
     """
 

@@ -31,19 +31,3 @@ def pose_matrix(pose_B6: Tensor) -> Tensor:
     bottom = torch.zeros_like(top[..., :1, :])
     bottom[..., 3] = 1
     return torch.cat([top, bottom], dim=-2)
-
-
-def through_lens(pose_BN6: Tensor, magnification_B: Tensor) -> Tensor:
-    """Return the poses of a camera whose images look like those of one with a shorter lens.
-
-    A network that sees an image of focal length `m f` as one of `f` takes everything for 1 / m as
-    far. Along the optical axis that is also how far it sees the camera move: forward motion is m
-    times what it looks like, pitch and yaw 1 / m of it; sideways motion and roll are the same.
-
-    Args:
-        pose_BN6: translation and Euler angles as they look, small angles.
-        magnification_B: m.
-    """
-    m = magnification_B[:, None]
-    one = torch.ones_like(m)
-    return pose_BN6 * torch.stack([one, one, m, 1 / m, 1 / m, one], dim=-1)

@@ -90,7 +90,7 @@ class OpenVinoEngine:
             )
         except RuntimeError as error:
             # Its last line is the reason, those before it are files of OpenVINO.
-            reason = str(error).strip().splitlines()[-1]
+            reason = (str(error).strip().splitlines() or ['no reason given'])[-1]
             raise EngineError(
                 f'openvino cannot compile the network in {precision}: {reason}'
             ) from error

@@ -51,3 +51,20 @@ class PoseNet(nn.Module):
             x = self.get_submodule(f'conv{index}')(x)
         pose = self.pose_pred(x).mean((2, 3))
         return 0.01 * pose.view(-1, self.context_images, 6)
+
+
+def through_lens(pose_BN6: Tensor, magnification_B: Tensor) -> Tensor:
+    """Return the poses of a camera whose images look like those of one with a shorter lens.
+
+    A network that sees an image of focal length `m f` as one of `f` takes everything for 1 / m as
+    far. Along the optical axis that is also how far it sees the camera move: forward motion is m
+    times what it looks like, sideways motion and roll are the same; pitch and yaw are 1 / m of it
+    around the optical axis, and the less exactly so the farther from it.
+
+    Args:
+        pose_BN6: translation and Euler angles as they look, small angles.
+        magnification_B: m.
+    """
+    m = magnification_B[:, None]
+    one = torch.ones_like(m)
+    return pose_BN6 * torch.stack([one, one, m, 1 / m, 1 / m, one], dim=-1)

@@ -80,8 +80,16 @@ class MotionFromPoseNetwork:
         self._speeds = speeds
         self._frames: list[tuple[int, np.ndarray]] = []
 
-    def add(self, stamp_ns: int, network_image: np.ndarray) -> Iterator[Motion]:
+    def add(
+        self, stamp_ns: int, network_image: np.ndarray, magnification: float = 1.0
+    ) -> Iterator[Motion]:
         """Take in a network image (h, w, 3) uint8; return the motions it completes, if any.
+
+        Args:
+            stamp_ns: of the image.
+            network_image: of the same camera as those before it.
+            magnification: its focal length over that of the weights: depth is multiplied by it,
+                so the motion along the optical axis is as well (`networks.pose.through_lens`).
 
         Raises:
             OdometryError: where odometry does not cover the frames.
@@ -96,15 +104,20 @@ class MotionFromPoseNetwork:
         # Each pair counts once: the last frame is the first of the next three.
         del self._frames[:2]
         speeds = [self._speeds.mean(*pair) for pair in (stamps[:2], stamps[1:])]
-        for translation, speed, dt in zip(self._translations(images), speeds, np.diff(stamps)):
+        for translation, speed, dt in zip(
+            self._translations(images, magnification), speeds, np.diff(stamps)
+        ):
             yield Motion(translation, speed, float(dt) * 1e-9)
 
-    def _translations(self, images: list[np.ndarray]) -> list[float]:
+    def _translations(self, images: list[np.ndarray], magnification: float) -> list[float]:
         import torch
+
+        from semdepth_ros.networks.pose import through_lens
 
         first, target, last = (
             torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 for image in images
         )
         with torch.inference_mode():
             poses = self._pose_network(target, [first, last])
+            poses = through_lens(poses, torch.tensor([magnification]))
         return torch.linalg.vector_norm(poses[0, :, :3], dim=1).tolist()

@@ -81,5 +81,6 @@ class OdometryFeed:
         stamp_ns: int,
     ) -> None:
         """Take in a frame; raise OdometryError where odometry does not cover it."""
-        for motion in self._motions.add(stamp_ns, prepared.network_image):
+        magnification = pipeline.magnification(prepared.fit)
+        for motion in self._motions.add(stamp_ns, prepared.network_image, magnification):
             self.source.update(*motion)

@@ -70,6 +70,18 @@ def test_three_frames_give_two_motions_and_the_last_frame_is_used_again():
     assert scale.current().factor == pytest.approx(5)
 
 
+@pytest.mark.parametrize('magnification', [0.5, 2.0])
+def test_motion_ahead_through_another_lens_is_longer_or_shorter_than_it_looks(magnification):
+    """As depth is: through a lens twice as long a thing that looks as near is twice as far."""
+    motion = MotionFromPoseNetwork(ShiftPose(), speeds((0, 10.0), (10, 10.0)))
+    found = [
+        pair
+        for number in range(3)
+        for pair in motion.add(number * SECOND // 10, frame(51 * number), magnification)
+    ]
+    assert [pair.translation for pair in found] == pytest.approx([0.2 * magnification] * 2)
+
+
 def test_a_gap_or_a_jump_back_between_frames_starts_anew():
     history = speeds((0, 10.0), (100, 10.0))
     motion = MotionFromPoseNetwork(ShiftPose(), history)

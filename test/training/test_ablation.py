@@ -134,3 +134,10 @@ def test_frames_of_a_group_that_is_none_are_refused(capsys):
     with pytest.raises(SystemExit):
         ablation.main([*command, '--frames', 'kitti', '0:2'])
     assert 'no group of --test is named kitti' in capsys.readouterr().err
+
+
+def test_a_picture_of_nothing_is_refused(tmp_path, capsys):
+    command = ['--ablation', str(tmp_path), '--frames', 'street:1', '--output', 'x.jpg']
+    with pytest.raises(SystemExit):
+        ablation_picture.main(command)
+    assert f'{tmp_path} holds no networks of seed 0' in capsys.readouterr().err

@@ -106,6 +106,20 @@ def test_the_depth_networks_input_is_mirrored_and_its_output_mirrored_back():
     assert torch.equal(mirrored.images_BN3HW, straight.images_BN3HW)
 
 
+def test_the_pose_is_that_of_motion_seen_through_the_cameras_lens():
+    torch.manual_seed(0)
+    objective = Objective(Wall(5.0), PoseNet().eval(), LossConfig(), 40.0)
+    images = torch.randint(0, 255, (1, 3, HEIGHT, WIDTH, 3), dtype=torch.uint8)
+
+    def pose(focal):
+        K = torch.tensor([[focal, focal, 31.5, 15.5]])
+        return objective.view(Batch(images, K, torch.ones(1, 2), torch.arange(1))).poses_BN6
+
+    ratio = pose(80.0) / pose(40.0)
+    expected = torch.tensor([1, 1, 2, 0.5, 0.5, 1])
+    torch.testing.assert_close(ratio, expected.expand(1, 2, 6))
+
+
 def test_depth_that_fits_the_whole_image_fits_its_window(slide):
     """The wall is 5 m away, so it looks 5 / 1.5 m near when all is enlarged 1.5 times."""
     batch = wall_batch(slide)

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from semdepth_ros.camera import Camera
-from semdepth_training.pose_geometry import euler_to_rotation, pose_matrix, through_lens
+from semdepth_ros.networks.pose import through_lens
+from semdepth_training.pose_geometry import euler_to_rotation, pose_matrix
 from semdepth_training.view_synthesis import (
     correspondences,
     in_view,
@@ -91,16 +92,32 @@ def test_a_pose_vector_is_translation_then_angles():
     assert T[0].tolist() == [[1, 0, 0, 1], [0, 1, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]
 
 
-def test_motion_through_a_longer_lens_moves_the_same_pixels():
+@pytest.mark.parametrize(
+    ('looks', 'centre', 'tolerance'),
+    [
+        # Translation and roll: the same to the last digit, in the whole image.
+        ([0.05, -0.02, 0.6, 0.0, 0.0, 0.005], False, 1e-9),
+        # Pitch and yaw: around the optical axis; towards the edges perspective differs.
+        ([0.0, 0.0, 0.0, 0.004, -0.006, 0.0], True, 1e-3),
+    ],
+)
+def test_motion_through_a_longer_lens_moves_the_same_pixels(looks, centre, tolerance):
     """A scene twice as far through a lens twice as long, and the pose it looks like."""
-    depth = torch.rand(1, 1, 20, 30).double() * 10 + 8
-    K = torch.tensor([[40.0, 40.0, 14.5, 9.5]]).double()
+    torch.manual_seed(0)
+    depth = torch.rand(1, 1, 21, 31).double() * 10 + 8
+    K = torch.tensor([[40.0, 40.0, 15.0, 10.0]]).double()
     long = K * torch.tensor([2.0, 2.0, 1.0, 1.0])
-    looks = torch.tensor([[[0.05, -0.02, 0.6, 0.004, -0.006, 0.005]]]).double()
+    looks = torch.tensor([[looks]]).double()
     pose = through_lens(looks, torch.tensor([2.0]).double())
-    expected = correspondences(depth, K, pose_matrix(looks[:, 0]))
-    found = correspondences(2 * depth, long, pose_matrix(pose[:, 0]))
-    # To first order in the angles, of motions of pixels.
-    assert (expected - correspondences(depth, K, torch.eye(4).double()[None])).abs().max() > 1
-    assert torch.allclose(found, expected, atol=0.05)
-    assert torch.equal(through_lens(looks, torch.ones(1).double()), looks)
+    still = correspondences(depth, K, torch.eye(4).double()[None])
+    expected = correspondences(depth, K, pose_matrix(looks[:, 0])) - still
+    found = correspondences(2 * depth, long, pose_matrix(pose[:, 0])) - still
+    if centre:
+        expected, found = (flow[..., 10:11, 15:16] for flow in (expected, found))
+    assert expected.abs().max() > 0.1
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+def test_the_lens_of_the_weights_leaves_the_pose_as_it_is():
+    looks = torch.rand(3, 2, 6)
+    assert torch.equal(through_lens(looks, torch.ones(3)), looks)
