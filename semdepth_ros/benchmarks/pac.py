@@ -131,15 +131,13 @@ class _Form(nn.Module):
 
 
 def _exported_rows(title: str, inputs: tuple[Tensor, ...], rounds: int) -> list[Row]:
-    import onnxruntime
-
-    from semdepth_ros.export.onnx_export import to_onnx
+    from semdepth_ros.export.onnx_export import cpu_session, to_onnx
 
     feeds = {'value': inputs[0].numpy(), 'guide': inputs[1].numpy()}
     calls = {}
     for name, form in ((_BASELINE, pixel_adaptive_unfold), ('shift', pixel_adaptive_shift)):
         content = to_onnx(_Form(form, inputs).eval(), inputs[:2], tuple(feeds), ('out',))
-        session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
+        session = cpu_session(content)
         calls[name] = lambda session=session: session.run(None, feeds)[0]
     timings = take_turns(calls, rounds)
     error = np.abs(calls['shift']() - calls[_BASELINE]()).max() / np.abs(calls[_BASELINE]()).max()

@@ -96,6 +96,8 @@ def cpu_session(content: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     # It fuses signed with unsigned quantisation and then refuses its own graph: run what is there.
     options.add_session_config_entry('session.disable_quant_qdq', '1')
+    # Threads that spin for the next image take the cores from all else: they wait instead.
+    options.add_session_config_entry('session.force_spinning_stop', '1')
     return onnxruntime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
 
 

@@ -62,19 +62,13 @@ def window_kernels(guide: Tensor, kernel_size: int, log_sigma: Tensor) -> list[T
     Offsets are in reading order, the centre (K = 1) left out; pairs that leave the image get 0.
     """
     height, width = guide.shape[-2:]
-    radius = kernel_size // 2
     before, after = [], []
-    for offset in half_window(kernel_size):
-        dy, dx = offset
-        kernel = pair_kernel(guide, offset, log_sigma)
-        # Lay the pairs on a plane with a margin, so that both directions are slices of it.
-        left, top = radius + max(-dx, 0), radius
-        right, bottom = radius + max(dx, 0), radius + dy
-        plane = F.pad(kernel, (left, right, top, bottom))
-        after.append(plane[..., radius : radius + height, radius : radius + width])
-        before.append(
-            plane[..., radius - dy : radius - dy + height, radius - dx : radius - dx + width]
-        )
+    for dy, dx in half_window(kernel_size):
+        kernel = pair_kernel(guide, (dy, dx), log_sigma)
+        rows, columns = height - kernel.shape[-2], width - kernel.shape[-1]
+        left, right = (columns, 0) if dx < 0 else (0, columns)
+        after.append(F.pad(kernel, (left, right, 0, rows)))
+        before.append(F.pad(kernel, (right, left, rows, 0)))
     return before[::-1] + after
 
 
@@ -119,14 +113,15 @@ def pixel_adaptive_shift(
     radius = size // 2
     height, width = value.shape[-2:]
     kernels = window_kernels(guide, size, log_sigma)
-    padded = F.pad(value, (radius, radius, radius, radius))
     centre = size * size // 2
     out = F.conv2d(value, weight[:, :, radius : radius + 1, radius : radius + 1], bias)
     for tap in range(size * size):
-        if tap == centre:
-            continue
         y, x = divmod(tap, size)
-        shifted = padded[..., y : y + height, x : x + width]
+        if tap == centre or abs(y - radius) >= height or abs(x - radius) >= width:
+            continue  # the centre is done, and beyond the image there is nothing
+        # A margin on one side and as much cut off at the other: one Pad, where a slice of each axis
+        # would copy twice.
+        shifted = F.pad(value, (radius - x, x - radius, radius - y, y - radius))
         modulated = shifted * kernels[tap - (tap > centre)]
         out = out + F.conv2d(modulated, weight[:, :, y : y + 1, x : x + 1])
     return out

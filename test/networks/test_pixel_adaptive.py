@@ -64,8 +64,9 @@ def test_each_form_computes_the_equation(form, size):
 
 
 @pytest.mark.parametrize('form', FORMS)
-def test_images_smaller_than_the_window_are_right_too(form):
-    arguments = inputs(5, height=2, width=3)
+@pytest.mark.parametrize(('height', 'width'), [(2, 3), (1, 1), (1, 4)])
+def test_images_smaller_than_the_window_are_right_too(form, height, width):
+    arguments = inputs(5, height=height, width=width)
     torch.testing.assert_close(form(*arguments), by_hand(*arguments), rtol=1e-12, atol=1e-12)
 
 
