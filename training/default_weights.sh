@@ -26,9 +26,12 @@ for seed in $(seq 120 125); do
 done
 # Queues, through several lenses and from several heights; every third at walking pace.
 lens=('--focal 260' '--focal 200 --camera-height 0.5' '--focal 340 --camera-height 1.4' '--focal 260 --camera-height 1.0')
-for seed in $(seq 300 331); do
+for seed in $(seq 300 347); do
     read -ra options <<< "${lens[seed % 4]} $([ $((seed % 3)) = 0 ] && echo --speed 5)"
     drive queue "$seed" --frames 32 --size 448x128 --traffic 0.8 --queue 8 "${options[@]}"
+done
+for seed in $(seq 500 563); do
+    drive queue "$seed" --frames 32 --traffic "$([ $((seed % 4)) -lt 2 ] && echo 0.8 || echo 0.3)" --queue 8
 done
 
 [ -e runs/semantic/semantic.safetensors ] || semdepth distill \
@@ -36,9 +39,10 @@ done
     --espnetv2 "$teachers/espnetv2_s_2.0_city_1024x512.pth" \
     --tflite "$teachers/deeplab_mobilenet_edgetpu_slim_cityscapes_quant.tflite" --output runs/semantic --steps 900
 
-for part in default default_320 default_two; do
+for part in default default_320 default_two default_416; do
     bags=("$recordings"/kitti_raw_0095 "$recordings"/kitti_odom_03 bags/street_*)
-    [ "$part" != default_two ] || bags+=(bags/queue_*)
+    [ "$part" != default_two ] || bags+=(bags/queue_3[0-2]? bags/queue_33[01])
+    [ "$part" != default_416 ] || bags+=(bags/queue_*)
     OMP_NUM_THREADS=1 torchrun --nproc_per_node=2 -m semdepth_ros.cli train --config "$config/$part.yaml" \
         --bags "${bags[@]}" --output "runs/$part" --resume
 done

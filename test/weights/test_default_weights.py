@@ -62,4 +62,5 @@ def test_guidance_is_alive_in_the_trained_network():
         right, wrong = (
             model.depth(image, model.guidance.bind(given))[0] for given in (features, shuffled)
         )
-    assert ((right - wrong).abs() / right).mean() > 0.02
+    # Not relative to each pixel: the sky's inverse depth is next to nothing.
+    assert (right - wrong).abs().mean() > 0.02 * right.mean()
