@@ -149,7 +149,8 @@ def _annotate(arguments: argparse.Namespace) -> int:
         provenance={**card.provenance, **notes},
         metrics={**card.metrics, **{name: _number(name, text) for name, text in figures.items()}},
     )
-    save(arguments.output, loaded.model, card, loaded.pose, half=arguments.half)
+    half = arguments.half or loaded.half
+    save(arguments.output, loaded.model, card, loaded.pose, half=half)
     return 0
 
 

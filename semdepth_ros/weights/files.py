@@ -36,12 +36,14 @@ class LoadedWeights:
         card: what it is.
         pose: the pose network it was trained with, in evaluation mode, if the file holds one.
         path: where it came from; None if it was made here.
+        half: whether the file stores its weights in float16.
     """
 
     model: GuidedDepth
     card: WeightsCard
     pose: PoseNet | None = None
     path: Path | None = None
+    half: bool = False
 
 
 def save(
@@ -126,7 +128,8 @@ def load(path: str | os.PathLike[str]) -> LoadedWeights:
                 tensor.copy_(stored)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f'weights file {path.name}: cannot be read ({error})') from error
-    return LoadedWeights(model.eval(), card, None if pose is None else pose.eval(), path)
+    half = any(entry['dtype'] == 'F16' for entry in entries.values())
+    return LoadedWeights(model.eval(), card, None if pose is None else pose.eval(), path, half)
 
 
 def read_card(path: str | os.PathLike[str]) -> WeightsCard:

@@ -73,6 +73,14 @@ def test_annotate_keeps_the_weights_and_adds_to_the_card(assembled, tmp_path):
         assert torch.allclose(after.model.state_dict()[name], value, rtol=1e-3, atol=1e-6), name
 
 
+def test_annotate_keeps_a_file_in_half_precision_as_small_as_it_is(assembled, tmp_path):
+    first, second = tmp_path / 'first.safetensors', tmp_path / 'second.safetensors'
+    command = ['weights', 'annotate', '--note', 'commit=abc']
+    assert cli.main([*command, str(assembled), '--output', str(first), '--half']) == 0
+    assert cli.main([*command, str(first), '--output', str(second)]) == 0
+    assert second.read_bytes() == first.read_bytes()
+
+
 @pytest.mark.parametrize(
     ('option', 'said'),
     [
