@@ -67,6 +67,11 @@ class Fit:
         """Rows and columns of the image that the network sees."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
+    @property
+    def seen(self) -> float:
+        """Share of the image that the network sees, 0 to 1."""
+        return self.width * self.height / (self.source.width * self.source.height)
+
     def apply(self, image_HW3: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Return the network input (h, w, 3) uint8 of an image (H, W, 3) uint8.
 

@@ -1,5 +1,6 @@
 """`semdepth evaluate` from the command line to the files, with small random weights."""
 
+import dataclasses
 import json
 
 import cv2
@@ -11,7 +12,7 @@ from semdepth_ros.bags import messages
 from semdepth_ros.bags.writer import BagWriter
 from semdepth_ros.camera import Camera
 from semdepth_ros.cli import main
-from semdepth_ros.weights import WeightsCard, save
+from semdepth_ros.weights import WeightsCard, load, save
 from semdepth_ros.weights.assemble import assemble_model
 from semdepth_training.evaluation.metrics import METRICS
 from semdepth_training.evaluation.predictor import Predictor
@@ -84,6 +85,27 @@ def test_the_command_writes_the_json_that_scripts_read_and_a_report(tmp_path, ba
         assert words in printed
     assert f'{content["unscaled"]["abs_rel"]:.3f}' in printed
     assert 'data:image/png' in report.read_text()
+
+
+def test_what_the_network_does_not_see_of_the_image_is_said(tmp_path, bag, weights):
+    torch.set_num_threads(1)
+    target, wide = tmp_path / 'figures.json', tmp_path / 'wide.safetensors'
+    loaded = load(weights)
+    save(wide, loaded.model, dataclasses.replace(loaded.card, height=HEIGHT // 2))
+    arguments = [
+        'evaluate',
+        '--bags',
+        bag,
+        '--weights',
+        wide,
+        '--json',
+        target,
+        '--engine',
+        'torch',
+    ]
+    assert main([str(argument) for argument in [*arguments, '--device', 'cpu']]) == 0
+    words = 'street: the network sees 50% of the image; the rest counts as infinitely far'
+    assert any(words in note for note in json.loads(target.read_text())['notes'])
 
 
 def test_a_user_error_is_one_line_and_exit_code_2(bag, weights, capsys):

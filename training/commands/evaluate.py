@@ -86,6 +86,7 @@ def measure(args: argparse.Namespace, command: str) -> EvaluationRun:
         SemdepthError: for bags, truth, weights or arguments that do not serve.
     """
     from semdepth_ros.bags.drive import Topics, open_drives
+    from semdepth_ros.preprocessing import fit
     from semdepth_ros.progress import track
     from semdepth_training.evaluation.drives import DriveFrames, frame_range
     from semdepth_training.evaluation.metrics import Protocol
@@ -137,6 +138,12 @@ def measure(args: argparse.Namespace, command: str) -> EvaluationRun:
         notes.append(f'{unscored} frames have no truth pixel to score')
     for drive in drives:
         notes.extend(drive.problems)
+        seen = fit(drive.rectified, predictor.card.width, predictor.card.height, args.fit).seen
+        if seen < 1:
+            notes.append(
+                f'{drive.name}: the network sees {seen:.0%} of the image; the rest counts as '
+                'infinitely far, in the infinite depth of vehicles, too'
+            )
     return EvaluationRun(
         evaluation=evaluation,
         baselines=baselines,

@@ -152,10 +152,9 @@ def _notes(
     notes = [f'{drive.name}: {problem}' for drive in drives for problem in drive.problems]
     for drive in prepared:
         fit, source = drive.fit, drive.fit.source
-        seen = fit.width * fit.height / (source.width * source.height)
-        if seen < MOSTLY_SEEN:
+        if fit.seen < MOSTLY_SEEN:
             notes.append(
-                f'{drive.drive.name}: the network sees {seen:.0%} of the image: of '
+                f'{drive.drive.name}: the network sees {fit.seen:.0%} of the image: of '
                 f'{source.width}x{source.height} the middle {fit.width}x{fit.height}, in the shape '
                 f'of data.width and data.height ({fit.camera.width}x{fit.camera.height})'
             )
