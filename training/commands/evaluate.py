@@ -139,7 +139,7 @@ def measure(args: argparse.Namespace, command: str) -> EvaluationRun:
     for drive in drives:
         notes.extend(drive.problems)
         seen = fit(drive.rectified, predictor.card.width, predictor.card.height, args.fit).seen
-        if seen < 1:
+        if round(seen, 2) < 1:
             notes.append(
                 f'{drive.name}: the network sees {seen:.0%} of the image; the rest counts as '
                 'infinitely far, in the infinite depth of vehicles, too'
