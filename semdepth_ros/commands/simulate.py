@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=config.queue,
         help="how many vehicles stand in the camera's lane, a few metres before the drive's end",
     )
+    add('--jam', action='store_true', help='all other vehicles stand, and none drives ahead')
     add('--standstill', type=float, default=config.standstill, help='share of the time, 0 to 0.8')
     add('--camera-height', type=float, metavar='M', help='above the road (default: by seed)')
     return parser
@@ -73,6 +74,7 @@ def main(argv: Sequence[str]) -> int:
         camera=_camera(args.size, args.focal, args.distortion),
         speed=args.speed,
         queue=args.queue,
+        jam=args.jam,
         standstill=args.standstill,
         traffic=args.traffic,
         convoy=args.convoy,

@@ -39,6 +39,8 @@ class StreetConfig:
         convoy_cars: How many cars drive so: the first in the camera's lane, others around it.
         queue: How many vehicles stand in the camera's lane, and as many in each lane beside it, a
             few metres before the end of the drive: traffic that teaches what blocks the way.
+        jam: Whether all other vehicles stand, oncoming and neighbouring ones too, and none drives
+            ahead: traffic that tells no lie to a training that takes the world for rigid.
         camera_height: Metres above the road (None: 1.2 to 1.8).
         camera_pitch: Radians, positive looks down (None: within 1.5 degrees).
     """
@@ -53,6 +55,7 @@ class StreetConfig:
     convoy: float = 0.0
     convoy_cars: int = 1
     queue: int = 0
+    jam: bool = False
     camera_height: float | None = None
     camera_pitch: float | None = None
 
@@ -77,6 +80,11 @@ class StreetConfig:
             raise SimulationError(
                 f'street drive: queue is {self.queue} and convoy {self.convoy}, expected one of '
                 'them: a convoy would drive through the queue'
+            )
+        if self.jam and self.convoy:
+            raise SimulationError(
+                f'street drive: jam is set and convoy is {self.convoy}, expected one of them: '
+                'in a jam no car drives'
             )
         expect('camera_height', 0.3, 4)
         expect('camera_pitch', -math.radians(20), math.radians(20))

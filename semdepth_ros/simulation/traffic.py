@@ -55,6 +55,10 @@ class Traffic:
                     self._streams.append((lane, speed, spacing * rng.uniform(0.8, 2)))
         # A car ahead whose distance changes; what follows the camera's place stops with it.
         self._leads = config.convoy == 0 and rng.random() < config.traffic and not config.queue
+        if config.jam:
+            # What was drawn stays as it is: the same vehicles stand where they would drive.
+            self._streams = [(lane, 0.0, spacing) for lane, _, spacing in self._streams]
+            self._leads = False
         self._lead = rng.uniform(14, 26), rng.uniform(4, 8), rng.uniform(60, 110)
         self._choice = int(rng.integers(1 << 30))
         self._queue = self._line_up(config, ego.s(config.frames / config.rate))
@@ -70,7 +74,8 @@ class Traffic:
                 rng = np.random.default_rng((self._seed, 22, number, k + 1_000_000))
                 jitter, kind = rng.uniform(-0.25, 0.25) * spacing, int(rng.integers(1 << 30))
                 car = number * _STREAM_IDS + k % _STREAM_IDS
-                placed.append(self._place(k * spacing + jitter + speed * time, lane, kind, car))
+                place = k * spacing + jitter + speed * time
+                placed.append(self._place(place, lane, kind, car, moving=speed != 0))
         if self._leads:
             mean, swing, wave = self._lead
             gap = mean + swing * math.sin(2 * math.pi * s / wave)

@@ -177,6 +177,31 @@ def test_a_queue_stands_in_the_lane_a_few_metres_before_the_end(seed):
     assert d0 - d2 == pytest.approx(s2 - s0, rel=0.05)
 
 
+def vehicles_in_the_world(frame):
+    """Return the mean of the points seen of each vehicle."""
+    points = world_points(frame)
+    vehicle = np.isin(frame.label, VEHICLES)
+    numbers = np.unique(frame.instance[vehicle])
+    return {k: points[vehicle & (frame.instance == k)].mean(axis=0) for k in numbers}
+
+
+@pytest.mark.parametrize('queue', [0, 2])
+def test_in_a_jam_every_vehicle_stands(queue):
+    def places(index, **fields):
+        fields |= {'seed': 2, 'frames': 30, 'traffic': 1.0, 'queue': queue}
+        frame = drive(**fields).frame(index)
+        return frame.moving.any(), vehicles_in_the_world(frame)
+
+    (_, before), (_, after) = places(0), places(5)
+    assert max(np.hypot(*(after[k] - before[k])[:2]) for k in before.keys() & after) > 3
+    (moves, before), (_, after) = places(0, jam=True), places(5, jam=True)
+    both = before.keys() & after
+    assert not moves
+    assert len(both) > 2
+    # Half a second later another part of each is seen, no other place.
+    assert max(np.hypot(*(after[k] - before[k])[:2]) for k in both) < 2.5
+
+
 def test_it_stands_still_for_the_share_asked_for():
     world = drive(96, 32, seed=3, frames=200, standstill=0.5)
     times = np.arange(200)
@@ -250,6 +275,7 @@ def test_predicting_without_looking_scores_badly():
         ({'convoy': 1.5}, 'convoy is 1.5'),
         ({'queue': -1}, 'queue is -1'),
         ({'queue': 3, 'convoy': 0.5}, 'queue is 3 and convoy 0.5'),
+        ({'jam': True, 'convoy': 0.5}, 'jam is set and convoy is 0.5'),
         ({'rate': float('nan')}, 'rate is nan'),
         ({'standstill': 1.0}, 'standstill is 1.0'),
     ],
