@@ -33,14 +33,24 @@ done
 for seed in $(seq 500 563); do
     drive queue "$seed" --frames 32 --traffic "$([ $((seed % 4)) -lt 2 ] && echo 0.8 || echo 0.3)" --queue 8
 done
+# Jams, three of four with a queue ahead; the last ones through the same lenses.
+queue=(0 1 3 8)
+for seed in $(seq 800 895); do
+    drive jam "$seed" --frames 28 --jam --traffic "$([ $((seed % 8)) -lt 4 ] && echo 0.5 || echo 1.0)" --queue "${queue[seed % 4]}"
+done
+for seed in $(seq 900 931); do
+    read -ra options <<< "${lens[seed % 4]}"
+    drive jam "$seed" --frames 28 --size 448x128 --jam --traffic 0.8 --queue "${queue[seed / 4 % 4]}" "${options[@]}"
+done
 
 [ -e runs/semantic/semantic.safetensors ] || semdepth distill \
     --bags "$recordings"/kitti_raw_0095 "$recordings"/kitti_odom_03 --validation-bag "$recordings/kitti_sfnd" \
     --espnetv2 "$teachers/espnetv2_s_2.0_city_1024x512.pth" \
     --tflite "$teachers/deeplab_mobilenet_edgetpu_slim_cityscapes_quant.tflite" --output runs/semantic --steps 900
 
-for part in default default_320 default_two default_416; do
-    bags=("$recordings"/kitti_raw_0095 "$recordings"/kitti_odom_03 bags/street_*)
+for part in default default_320 default_two default_416 default_jam; do
+    bags=("$recordings"/kitti_raw_0095 "$recordings"/kitti_odom_03)
+    [ "$part" = default_jam ] && bags+=(bags/jam_*) || bags+=(bags/street_*)
     [ "$part" != default_two ] || bags+=(bags/queue_3[0-2]? bags/queue_33[01])
     [ "$part" != default_416 ] || bags+=(bags/queue_*)
     OMP_NUM_THREADS=1 torchrun --nproc_per_node=2 -m semdepth_ros.cli train --config "$config/$part.yaml" \
