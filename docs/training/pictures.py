@@ -21,7 +21,7 @@ from semdepth_ros.simulation import StreetConfig, StreetDrive
 
 FILE = Path(__file__).parents[1] / 'images' / 'default_weights.jpg'
 #: Seed of the street, frame of the drive, vehicles that stand in the lane.
-SCENES = ((5000, 10, 0), (5002, 10, 0), (22, 40, 0), (400, 25, 8), (402, 25, 8), (24, 20, 0))
+SCENES = ((5000, 10, 0), (5002, 10, 0), (722, 40, 0), (400, 25, 8), (402, 25, 8), (724, 20, 0))
 SIZE = (400, 120)
 
 
