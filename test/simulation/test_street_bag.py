@@ -93,12 +93,26 @@ def test_the_command_writes_a_bag(tmp_path, capsys):
     assert '4 frames' in capsys.readouterr().err
 
 
+def test_the_command_renders_a_jam(tmp_path):
+    def depth(name, *arguments):
+        output = str(tmp_path / name)
+        common = '--seed 2 --frames 6 --size 96x48 --traffic 1'.split()
+        assert cli.main(['simulate', '--output', output, *common, *arguments]) == 0
+        return pixels(Bag(tmp_path / name).message('/truth/depth/image_rect', 5), np.float32)
+
+    camera = default_camera(96, 48)
+    expected = StreetDrive(StreetConfig(2, 6, camera=camera, traffic=1.0, jam=True)).frame(5).depth
+    np.testing.assert_array_equal(depth('jam', '--jam'), expected)
+    assert not np.array_equal(depth('flowing'), expected)
+
+
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
         (['--size', '640'], "--size is '640'"),
         (['--size', '0x5'], 'camera size 0x5'),
         (['--frames', '-3'], 'frames is -3'),
+        (['--jam', '--convoy', '1'], 'jam is set and convoy is 1.0'),
         (['--distortion', 'barrel'], "--distortion is 'barrel'"),
         (['--distortion', 'plumb_bob:1,2'], "'1,2', expected 4 or 5"),
         (['--distortion', 'equidistant:a,b,c,d'], 'a,b,c,d'),
